@@ -1,0 +1,213 @@
+"""The one way to read `settings.LOA`: every key has a type, a default and, where it is a limit, a reason.
+
+A key that this table does not know is a misspelling: reading it raises, and a system check (loa.E001) refuses to start
+with it. Values are read at each call, so that a test that overrides settings is seen at once. Secrets default to the
+empty string, which each user of a secret refuses; there is no built-in key.
+
+Units are in the names. Source: product.md, "Limits and defaults".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypedDict, overload
+
+MICRO_USD_PER_CREDIT_UNIT: Final = 10_000  # a credit unit is one cent
+
+
+class AssetSettings(TypedDict):
+    """One token we take: its contract and its EIP-712 domain."""
+
+    address: str
+    name: str
+    version: str
+    decimals: int
+
+
+class NetworkSettings(TypedDict):
+    """One chain, keyed by its CAIP-2 id."""
+
+    rpc_urls: Sequence[str]
+    v1_name: str
+    confirmations: int
+    block_seconds: int
+    assets: Mapping[str, AssetSettings]
+    multicall3: str
+    permit2: str
+    pay_to: str
+
+
+TextName = Literal[
+    "ENVIRONMENT",
+    "PUBLIC_ORIGIN",
+    "REDIS_URL",
+    "REDIS_KEY_PREFIX",
+    "DEFAULT_NETWORK",
+    "RELAYER_PRIVATE_KEY",
+    "QUOTE_KEY_ACTIVE",
+    "ANSWER_ENCRYPTION_KEY",
+    "DEFAULT_MODEL",
+    "API_KEY_PEPPER",
+    "SIWE_DOMAIN",
+    "SIWE_URI",
+    "METRICS_TOKEN",
+]
+NumberName = Literal[
+    "QUOTE_TTL_SECONDS",
+    "PAYMENT_CEILING_MICRO_USDC",
+    "MAX_CREDIT_BALANCE_MICRO_USDC",
+    "CREDIT_NOTE_MAX_DELTA_MICRO_USDC",
+    "CHANGE_LIFETIME_SECONDS",
+    "RESERVE_TTL_SECONDS",
+    "WAIT_SECONDS",
+    "SERVING_LEASE_SECONDS",
+    "WAITERS_PER_PAYMENT",
+    "PAYMENT_HEADER_BYTES",
+    "BODY_BYTES",
+    "FINALIZE_RISK_LIMIT_MICRO_USD",
+    "FINALIZE_RETRIES",
+    "FINALIZE_ESCALATE_SECONDS",
+    "DEFERRED_LIMIT_PER_WALLET_MICRO_USDC",
+    "DEFERRED_LIMIT_TOTAL_MICRO_USDC",
+    "BREAKER_FAILURES",
+    "BREAKER_WINDOW_SECONDS",
+    "BREAKER_HALF_OPEN_SECONDS",
+    "TRUSTED_PROXY_COUNT",
+    "SIGN_IN_NONCE_SECONDS",
+    "SESSION_SECONDS",
+    "SESSION_REFRESH_SECONDS",
+    "OUTBOUND_RESPONSE_BYTES",
+]
+FlagName = Literal["POSTGRES_FAILOVER"]
+ListName = Literal["FACILITATORS", "CRASH_POINTS", "OUTBOUND_TRUSTED_HOSTS", "METRICS_NETWORKS"]
+SecretsName = Literal["QUOTE_KEYS"]
+
+DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
+    # Requests a minute. A bucket not named in the settings keeps its figure from here.
+    "key": 60,
+    "wallet": 30,
+    "challenge": 120,
+    "csp_report": 60,
+    "sign_in": 10,
+}
+
+DEFAULTS: Final[Mapping[str, object]] = {
+    "ENVIRONMENT": "development",
+    "PUBLIC_ORIGIN": "http://127.0.0.1:8402",
+    "REDIS_URL": "",
+    "REDIS_KEY_PREFIX": "",
+    "NETWORKS": {},
+    "DEFAULT_NETWORK": "eip155:84532",
+    "RELAYER_PRIVATE_KEY": "",
+    "QUOTE_KEYS": {},
+    "QUOTE_KEY_ACTIVE": "",
+    "ANSWER_ENCRYPTION_KEY": "",
+    "QUOTE_TTL_SECONDS": 300,
+    "PAYMENT_CEILING_MICRO_USDC": 100_000_000,
+    "MAX_CREDIT_BALANCE_MICRO_USDC": 1_000_000_000_000,  # one million USDC a wallet: a bound on what a bug can owe
+    "CREDIT_NOTE_MAX_DELTA_MICRO_USDC": 100_000_000,
+    "CHANGE_LIFETIME_SECONDS": 7 * 24 * 3600,
+    "RESERVE_TTL_SECONDS": 300,
+    "FACILITATORS": (),
+    "WAIT_SECONDS": 60,
+    "SERVING_LEASE_SECONDS": 30,  # renewed by a heartbeat while the work runs; a crash is noticed after this long
+    "WAITERS_PER_PAYMENT": 16,
+    "PAYMENT_HEADER_BYTES": 16 * 1024,
+    "BODY_BYTES": 64 * 1024,
+    "DEFAULT_MODEL": "loa-demo",
+    "UPSTREAMS": {},
+    "POSTGRES_FAILOVER": False,
+    "API_KEY_PEPPER": "",
+    "FINALIZE_RISK_LIMIT_MICRO_USD": 500 * MICRO_USD_PER_CREDIT_UNIT,
+    "FINALIZE_RETRIES": 5,
+    "FINALIZE_ESCALATE_SECONDS": 24 * 3600,
+    "DEFERRED_LIMIT_PER_WALLET_MICRO_USDC": 1_000_000,
+    "DEFERRED_LIMIT_TOTAL_MICRO_USDC": 100_000_000,
+    "BREAKER_FAILURES": 3,
+    "BREAKER_WINDOW_SECONDS": 60,
+    "BREAKER_HALF_OPEN_SECONDS": 30,
+    "RATE_LIMITS": DEFAULT_RATE_LIMITS,
+    "TRUSTED_PROXY_COUNT": 0,  # X-Forwarded-For is a client's claim until a deployment says how many proxies it owns
+    "SIWE_DOMAIN": "",
+    "SIWE_URI": "",
+    "SIGN_IN_NONCE_SECONDS": 300,
+    "SESSION_SECONDS": 15 * 60,
+    "SESSION_REFRESH_SECONDS": 24 * 3600,
+    "OUTBOUND_TRUSTED_HOSTS": (),
+    "OUTBOUND_RESPONSE_BYTES": 8 * 1024 * 1024,
+    "METRICS_TOKEN": "",
+    "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
+    "CRASH_POINTS": (),  # named points at which a test kills the process; empty everywhere else
+}
+
+
+class UnknownSetting(LookupError):
+    """Raised when code asks for a key of `LOA` that does not exist."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"LOA has no setting {name!r}.")
+        self.name = name
+
+
+@overload
+def loa(name: TextName) -> str: ...
+@overload
+def loa(name: NumberName) -> int: ...
+@overload
+def loa(name: FlagName) -> bool: ...
+@overload
+def loa(name: ListName) -> Sequence[str]: ...
+@overload
+def loa(name: SecretsName) -> Mapping[str, str]: ...
+@overload
+def loa(name: Literal["NETWORKS"]) -> Mapping[str, NetworkSettings]: ...
+@overload
+def loa(name: Literal["UPSTREAMS"]) -> Mapping[str, Mapping[str, object]]: ...
+@overload
+def loa(name: Literal["RATE_LIMITS"]) -> Mapping[str, int]: ...
+
+
+def loa(name: str) -> object:
+    """The value of `settings.LOA[name]`, or its documented default.
+
+    Units: as the name's last word says. Raises UnknownSetting for a name outside the table.
+    """
+    if name not in DEFAULTS:
+        raise UnknownSetting(name)
+    configured = _configured().get(name)
+    if name == "RATE_LIMITS" and isinstance(configured, Mapping):
+        return {**DEFAULT_RATE_LIMITS, **configured}
+    return DEFAULTS[name] if configured is None else configured
+
+
+def configuration_problems() -> list[str]:
+    """What is wrong with `settings.LOA`, one sentence each; empty when every key is known and has its type."""
+    problems = []
+    for name, value in sorted(_configured().items()):
+        if name not in DEFAULTS:
+            problems.append(f"LOA[{name!r}] is not a setting of Loa.")
+        elif value is not None and not _has_type_of(value, DEFAULTS[name]):
+            problems.append(f"LOA[{name!r}] must be of the kind of {DEFAULTS[name]!r}, not {type(value).__name__}.")
+    return problems
+
+
+def redis_key(name: str) -> str:
+    """The physical Redis key of a plan's name: the prefix (`{loa}:` on a cluster, else empty) comes first."""
+    return loa("REDIS_KEY_PREFIX") + name
+
+
+def _configured() -> Mapping[str, object]:
+    from django.conf import settings
+
+    configured: Mapping[str, object] = getattr(settings, "LOA", {})
+    return configured
+
+
+def _has_type_of(value: object, default: object) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and value >= 0
+    if isinstance(default, str):
+        return isinstance(value, str)
+    if isinstance(default, Mapping):
+        return isinstance(value, Mapping)
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
