@@ -1,0 +1,16 @@
+"""The composition root as a Django app: it grants tables to the application's role after each migration."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class LoaSiteConfig(AppConfig):
+    """Wires the siblings together; has no rows of its own."""
+
+    name = "loa_site"
+    verbose_name = "Loa"
+
+    def ready(self) -> None:
+        from loa_site import grants
+
+        post_migrate.connect(grants.grant_after_migrate, dispatch_uid="loa_site.grants")

@@ -1,0 +1,9 @@
+"""ASGI entry point: kept importable and tested, for sites that mount Loa beside asynchronous views."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loa_site.settings.production")
+
+application = get_asgi_application()

@@ -1,0 +1,102 @@
+"""One run of the tests: servers, a fresh database, pytest as a child with the variables, and everything stopped.
+
+pytest-django reads the settings before any fixture, so the servers must be there before pytest is. With `reuse` the
+database server of a kept stack is shared; Redis and the chain are started for each run, because tests flush the one
+and turn the clock of the other.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from loa_site.local import binaries, databases, ports
+from loa_site.local.chain import Chain
+from loa_site.local.errors import LocalStackError
+from loa_site.local.postgres import Postgres
+from loa_site.local.redis import Redis
+from loa_site.local.stack import HOME, FolderLock, running_record
+
+SHARED = HOME / "shared"
+SLOTS = 4
+
+
+def run(arguments: list[str], *, reuse: bool = False) -> int:
+    """Run pytest with the arguments; its exit code."""
+    with environment(reuse=reuse) as variables:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *arguments], cwd=binaries.ROOT, env=os.environ | variables
+        )
+        return _wait(child)
+
+
+@contextmanager
+def environment(*, reuse: bool = False) -> Iterator[dict[str, str]]:
+    """The variables of a run, valid as long as the context is open."""
+    with ExitStack() as exits:
+        scratch = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="loa-test-")))
+        postgres = shared_postgres() if reuse else exits.enter_context(own_postgres())
+        variables = {"DJANGO_SETTINGS_MODULE": "loa_site.settings.test", "LOA_TEST_SERVICES": "1"}
+        template = databases.ensure_template(postgres, {**os.environ, **variables})
+        database = exits.enter_context(databases.copy_of(postgres, template))
+        redis, chain = Redis(scratch / "redis", ports.free_port()), Chain(scratch / "chain", ports.free_port())
+        for server in (redis, chain):
+            exits.callback(server.stop)
+            server.start()
+        yield (
+            variables
+            | databases.urls_of(postgres, database)
+            | {
+                "REDIS_URL": redis.url,
+                "CELERY_BROKER_URL": redis.url,
+                "RPC_URL": chain.url,
+                "LOA_TEST_ADMIN_DATABASE_URL": postgres.url("postgres"),
+                "LOA_TEST_TEMPLATE_DATABASE": template,
+            }
+        )
+
+
+def shared_postgres() -> Postgres:
+    """The database server of the kept stack; raises LocalStackError when it does not run."""
+    record = running_record(SHARED)
+    if record is None:
+        raise LocalStackError(
+            "No kept services are running.", "`python -m loa_site.local services --keep` starts them."
+        )
+    url = urlsplit(str(record["database_admin_url"]))
+    return Postgres(SHARED / "database", url.port or 0)
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A database server for this run, over the first data folder no other run is using."""
+    for slot in range(1, SLOTS + 1):
+        folder = HOME / f"test-{slot}"
+        lock = FolderLock(folder)
+        if not lock.take():
+            continue
+        postgres = Postgres(folder / "database", ports.free_port())
+        try:
+            postgres.start()
+            yield postgres
+        finally:
+            postgres.stop()
+            lock.give_back()
+        return
+    raise LocalStackError(f"{SLOTS} test runs are under way already.", "Wait for one of them to end.")
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for pytest; Ctrl-C is pytest's to handle, a request to end is passed on to it."""
+    previous_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous_end = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous_interrupt)
+        signal.signal(signal.SIGTERM, previous_end)

@@ -1,0 +1,1 @@
+"""Settings: read from the environment through one typed reader, refused when wrong, without logic of their own."""

@@ -1,0 +1,248 @@
+"""What all environments share. Everything that differs between machines comes from the environment variables.
+
+Names that begin with LOA_ become entries of the one dictionary `LOA`; defaults of limits live with their meaning in
+`telemetry.configuration`, so that only what a deployment sets appears here.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from loa_site.settings import networks
+from loa_site.settings.environment import Environment
+
+env = Environment(os.environ)
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+SECRET_KEY = env.text("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS")
+PUBLIC_ORIGIN = env.text("LOA_PUBLIC_ORIGIN", "http://127.0.0.1:8402").rstrip("/")
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", PUBLIC_ORIGIN)
+
+ROOT_URLCONF = "loa_site.urls"
+WSGI_APPLICATION = "loa_site.wsgi.application"
+ASGI_APPLICATION = "loa_site.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+
+def exists(module: str) -> bool:
+    """Whether a module is there; its parents may be missing too."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def only_existing(paths: list[str]) -> list[str]:
+    """Those of the dotted paths to classes whose modules are there."""
+    return [path for path in paths if exists(path.rpartition(".")[0])]
+
+
+OUR_APPS = [
+    name
+    for name in env.names("LOA_TEST_APPS", "telemetry,outbound,billing,accounts,x402,inference")
+    if exists(f"{name}.apps")
+]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
+    "csp",
+    "django_prometheus",
+    *OUR_APPS,
+    "loa_site",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
+
+# Two roles on one database: the application's, and the owner's for migrations and for listeners that need a session.
+DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL", env.optional("DATABASE_URL"))
+LOA_APPLICATION_ROLE = env.text("LOA_APPLICATION_ROLE", "loa_app")
+CONNECTS_AS_OWNER = env.text("LOA_DATABASE_ROLE", "application") == "owner"
+THROUGH_POOLER = env.boolean("DATABASE_THROUGH_POOLER", False)
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.database("DATABASE_DIRECT_URL" if CONNECTS_AS_OWNER else "DATABASE_URL")
+    | {
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": THROUGH_POOLER,
+    }
+}
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10)
+if DATABASE_POOL_SIZE and not CONNECTS_AS_OWNER:
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_SIZE,
+        "timeout": env.integer("DATABASE_POOL_TIMEOUT_SECONDS", 10, minimum=1),
+    }
+if THROUGH_POOLER:
+    DATABASES["default"]["OPTIONS"]["prepare_threshold"] = None
+
+REDIS_URL = env.optional("REDIS_URL")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": env.optional("LOA_REDIS_KEY_PREFIX") or "",
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1, "IGNORE_EXCEPTIONS": True},
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL or "memory://")
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SOFT_TIME_LIMIT = 50
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120, "socket_timeout": 5, "socket_connect_timeout": 1}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+if exists("loa_site.problems"):
+    REST_FRAMEWORK["EXCEPTION_HANDLER"] = "loa_site.problems.exception_handler"
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Loa",
+    "DESCRIPTION": "Charge for any HTTP endpoint in USDC over x402.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536
+APPEND_SLASH = False
+
+CORS_ALLOW_ALL_ORIGINS = True  # paid endpoints take no cookies from other origins; wallets call from anywhere
+CORS_URLS_REGEX = r"^/(api/v1|v1|facilitator)/.*$"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "payment-signature",
+    "sign-in-with-x",
+    "traceparent",
+    "x-payment",
+]
+CORS_EXPOSE_HEADERS = ["payment-required", "payment-response", "x-payment-response", "retry-after", "www-authenticate"]
+
+CSP_ENFORCE = env.boolean("CSP_ENFORCE", True)
+OTEL_ENABLED = env.boolean("OTEL_ENABLED", False)
+
+DEFAULT_NETWORK = env.text("LOA_DEFAULT_NETWORK", networks.BASE_SEPOLIA)
+NETWORKS: dict[str, Any] = env.json("LOA_NETWORKS", {})
+if DEFAULT_NETWORK in networks.KNOWN and DEFAULT_NETWORK not in NETWORKS:
+    NETWORKS = NETWORKS | {
+        DEFAULT_NETWORK: networks.network(
+            DEFAULT_NETWORK,
+            rpc_urls=env.names("RPC_URL"),
+            pay_to=env.optional("LOA_PAY_TO") or "",
+            confirmations=env.integer("LOA_CONFIRMATIONS", 1, minimum=1),
+        )
+    }
+
+LOA: dict[str, Any] = {
+    "ENVIRONMENT": env.text("LOA_ENVIRONMENT", "production"),
+    "PUBLIC_ORIGIN": PUBLIC_ORIGIN,
+    "REDIS_URL": REDIS_URL,
+    "REDIS_KEY_PREFIX": env.optional("LOA_REDIS_KEY_PREFIX") or "",
+    "NETWORKS": NETWORKS,
+    "DEFAULT_NETWORK": DEFAULT_NETWORK,
+    "RELAYER_PRIVATE_KEY": env.text("LOA_RELAYER_PRIVATE_KEY"),
+    "QUOTE_KEYS": env.keys("LOA_QUOTE_KEYS"),
+    "QUOTE_KEY_ACTIVE": env.text("LOA_QUOTE_KEY_ACTIVE"),
+    "ANSWER_ENCRYPTION_KEY": env.text("LOA_ANSWER_ENCRYPTION_KEY"),
+    "API_KEY_PEPPER": env.text("LOA_API_KEY_PEPPER"),
+    "SIWE_DOMAIN": env.text("LOA_SIWE_DOMAIN", PUBLIC_ORIGIN.partition("://")[2]),
+    "SIWE_URI": env.text("LOA_SIWE_URI", PUBLIC_ORIGIN),
+}
+
+# Set only where a deployment differs from the documented default.
+for _name in ("QUOTE_TTL_SECONDS", "WAIT_SECONDS", "WAITERS_PER_PAYMENT"):
+    if env.optional(f"LOA_{_name}"):
+        LOA[_name] = env.integer(f"LOA_{_name}", minimum=1)
+for _name in ("PAYMENT_CEILING_MICRO_USDC", "CREDIT_NOTE_MAX_DELTA_MICRO_USDC", "FINALIZE_RISK_LIMIT_MICRO_USD"):
+    if env.optional(f"LOA_{_name}"):
+        LOA[_name] = env.integer(f"LOA_{_name}", minimum=1)
+for _name in ("FACILITATORS",):
+    if env.optional(f"LOA_{_name}"):
+        LOA[_name] = env.names(f"LOA_{_name}")
+for _name in ("UPSTREAMS", "RATE_LIMITS"):
+    if env.optional(f"LOA_{_name}"):
+        LOA[_name] = env.json(f"LOA_{_name}")
+if env.optional("LOA_DEFAULT_MODEL"):
+    LOA["DEFAULT_MODEL"] = env.text("LOA_DEFAULT_MODEL")
+
+env.optional("LOA_PORT")  # read by the launcher, known here so that it is not refused

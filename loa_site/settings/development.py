@@ -1,0 +1,24 @@
+"""Settings of the local stack: everything real, on this machine.
+
+A command started by hand finds the stack that `make serve` or `make demo` left running: what its variables are is
+recorded beside its data. Variables that are set win.
+"""
+
+import json
+import os
+from pathlib import Path
+
+_RECORD = Path(__file__).resolve().parent.parent.parent / ".loa" / "serve" / "environment.json"
+if "DATABASE_URL" not in os.environ and _RECORD.is_file():
+    for _name, _value in json.loads(_RECORD.read_text()).items():
+        os.environ.setdefault(_name, _value)
+
+from loa_site.settings.base import *
+
+DEBUG = env.boolean("DEBUG", False)
+ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
+
+if env.optional("LOA_CRASH_POINTS"):
+    LOA["CRASH_POINTS"] = env.names("LOA_CRASH_POINTS")
+
+env.refuse_unknown()

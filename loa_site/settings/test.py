@@ -1,0 +1,39 @@
+"""Settings of the tests: the services come from the test runner, the secrets are fixed and worthless.
+
+Without the runner the pure tests still start; whatever touches a service then fails to connect.
+"""
+
+import os
+
+_VARIABLES = {
+    "SECRET_KEY": "only-for-tests-" + "0" * 50,
+    "DATABASE_URL": "postgresql://loa_app:absent@127.0.0.1:1/absent",
+    "DATABASE_POOL_SIZE": "0",
+    "LOA_ENVIRONMENT": "test",
+    "LOA_PUBLIC_ORIGIN": "http://testserver",
+    "LOA_RELAYER_PRIVATE_KEY": "0x" + "11" * 32,
+    "LOA_PAY_TO": "0x1111111111111111111111111111111111111111",
+    "LOA_QUOTE_KEYS": "t1:" + "22" * 32,
+    "LOA_QUOTE_KEY_ACTIVE": "t1",
+    "LOA_ANSWER_ENCRYPTION_KEY": "33" * 32,
+    "LOA_API_KEY_PEPPER": "44" * 32,
+    "RPC_URL": "http://127.0.0.1:1",
+}
+for _name, _value in _VARIABLES.items():
+    os.environ.setdefault(_name, _value)
+
+from loa_site.settings.base import *
+
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+
+if env.optional("LOA_CRASH_POINTS"):
+    LOA["CRASH_POINTS"] = env.names("LOA_CRASH_POINTS")
+
+# Set by the runner for the tests themselves: whether services are there, and the URL that may create databases.
+TEST_SERVICES = env.boolean("LOA_TEST_SERVICES", False)
+TEST_ADMIN_DATABASE_URL = env.optional("LOA_TEST_ADMIN_DATABASE_URL")
+TEST_TEMPLATE_DATABASE = env.optional("LOA_TEST_TEMPLATE_DATABASE")
+
+env.refuse_unknown()

@@ -1,0 +1,60 @@
+"""Fixtures all tests share, and how the tests use the database.
+
+The runner (`python -m loa_site.local test`) has already migrated a database as its owner; the tests connect as the
+application's role, which may not TRUNCATE the ledger. So nothing is ever flushed: a test makes accounts of its own,
+or asks for a database of its own with `own_database`.
+"""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.test import TransactionTestCase
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without services, tests that want the database are skipped with the reason."""
+    if settings.TEST_SERVICES:
+        return
+    wants_services = {"db", "transactional_db", "own_database", "django_db_setup"}
+    skip = pytest.mark.skip(reason="needs services: run `python -m loa_site.local test`")
+    for item in items:
+        if wants_services & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("django_db"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup() -> None:
+    """The database is there and migrated already; nothing is created, nothing is dropped."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _never_flush() -> Iterator[None]:
+    """After a transactional test connections are closed and rows stay: the ledger refuses TRUNCATE."""
+
+    def close_connections(_case: Any) -> None:
+        connections.close_all()
+
+    original = TransactionTestCase._fixture_teardown
+    TransactionTestCase._fixture_teardown = close_connections
+    yield
+    TransactionTestCase._fixture_teardown = original
+
+
+@pytest.fixture
+def own_database() -> Iterator[dict[str, str]]:
+    """The two URLs of a fresh copy of the migrated template, for tests that change the schema or break things."""
+    admin, template = settings.TEST_ADMIN_DATABASE_URL, settings.TEST_TEMPLATE_DATABASE
+    name = f"loa_run_{secrets.token_hex(6)}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER loa_owner')
+        server = admin.rpartition("/")[0].partition("@")[2]
+        yield {
+            "DATABASE_URL": f"postgresql://loa_app@{server}/{name}",
+            "DATABASE_DIRECT_URL": f"postgresql://loa_owner@{server}/{name}",
+        }
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
