@@ -1,0 +1,1 @@
+"""The ways to pay: what each requires of a signed payment before any chain is asked."""
