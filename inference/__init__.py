@@ -1,0 +1,1 @@
+"""What is sold: the catalogue of models, their versioned prices, and the upstreams that answer."""

@@ -1,0 +1,1 @@
+"""Plain Python: what a chat request is, how its tokens are counted and what they cost."""

@@ -1,0 +1,124 @@
+"""What can be bought now, at which price, and which price versions a quote may still name.
+
+Naming a price reads a snapshot that is at most one second old, because an unpaid 402 must cost next to
+nothing. Checking a quote that somebody pays reads the rows themselves: a revocation holds at once (rule R20).
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from inference.domain.chat import ModelLimits
+from inference.domain.prices import PriceVersion
+from inference.models import Model, ModelPrice
+from inference.upstreams.registry import is_configured
+from x402.pricing import TokenPrice
+
+SNAPSHOT_SECONDS = 1.0  # how long a price change may take to be quoted everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model with its current price and who answers for it."""
+
+    limits: ModelLimits
+    price: PriceVersion
+    upstream: str
+    upstream_model: str
+    capabilities: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name it is sold under."""
+        return self.limits.name
+
+
+class _Snapshot:
+    """The offer as last read, shared by the threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._offer: dict[str, OfferedModel] = {}
+
+    def offer(self) -> dict[str, OfferedModel]:
+        """The offer by name. Concurrency: one thread reads anew while the others wait."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= SNAPSHOT_SECONDS:
+                self._offer = _read_offer()
+                self._read_at = time.monotonic()
+            return self._offer
+
+    def forget(self) -> None:
+        """Read anew at the next request of this process."""
+        with self._lock:
+            self._read_at = float("-inf")
+
+
+_snapshot = _Snapshot()
+forget_snapshot = _snapshot.forget
+
+
+def offered_models() -> list[OfferedModel]:
+    """Everything on sale, by name; models without a configured upstream or a valid price are not."""
+    return sorted(_snapshot.offer().values(), key=lambda offered: offered.name)
+
+
+def offered_model(name: str) -> OfferedModel | None:
+    """The model sold under `name`, or None. Any text may be asked for."""
+    return _snapshot.offer().get(name)
+
+
+def payable_price(name: str, *, version: int) -> PriceVersion | None:
+    """The prices of a version that quotes may name, read now; None when it never existed or was revoked."""
+    row = ModelPrice.objects.filter(model__name=name, version=version, is_revoked=False).first()
+    return None if row is None else _price_version(row)
+
+
+def paid_model(name: str, *, version: int) -> OfferedModel | None:
+    """A model as a payment bought it: at that version, even when it was revoked or withdrawn since."""
+    row = ModelPrice.objects.filter(model__name=name, version=version).select_related("model").first()
+    return None if row is None else _offered(row.model, _price_version(row))
+
+
+def versions_current_within(name: str, *, window: timedelta) -> list[PriceVersion]:
+    """Every version that was the current one at some time in the last `window`, newest first.
+
+    A v1 payment carries no quote, so it is accepted at any of these (rule R20).
+    """
+    now = timezone.now()
+    rows = ModelPrice.objects.filter(model__name=name, is_revoked=False, valid_from__lte=now).order_by("-version")
+    found: list[PriceVersion] = []
+    for row in rows:
+        found.append(_price_version(row))
+        if row.valid_from <= now - window:
+            break
+    return found
+
+
+def _read_offer() -> dict[str, OfferedModel]:
+    prices: dict[int, ModelPrice] = {}
+    for price in ModelPrice.objects.filter(is_revoked=False, valid_from__lte=timezone.now()).order_by("version"):
+        prices[price.model_id] = price
+    return {
+        row.name: _offered(row, _price_version(prices[row.pk]))
+        for row in Model.objects.filter(is_offered=True)
+        if row.pk in prices and is_configured(row.upstream)
+    }
+
+
+def _offered(row: Model, price: PriceVersion) -> OfferedModel:
+    return OfferedModel(
+        limits=ModelLimits(row.name, row.context_tokens, row.max_output_tokens),
+        price=price,
+        upstream=row.upstream,
+        upstream_model=row.upstream_model,
+        capabilities=tuple(row.capabilities),
+    )
+
+
+def _price_version(row: ModelPrice) -> PriceVersion:
+    return PriceVersion(row.version, TokenPrice(row.input_micro_usd_per_million, row.output_micro_usd_per_million))
