@@ -12,6 +12,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Final
 
+from x402.protocol.strict_json import JsonValue
+
 TOKENS_PER_PRICE: Final = 1_000_000
 MINIMUM_CHARGE: Final = 1  # one atomic unit; a call cheaper than that would be free
 MICRO: Final = 1_000_000
@@ -59,6 +61,21 @@ class Quotation:
     def __post_init__(self) -> None:
         if not 0 < self.max_cost_micro_usdc <= MAX_MICRO_USDC:
             raise ValueError("a quotation is a positive bigint of MicroUSDC")
+
+
+@dataclass(frozen=True, slots=True)
+class PricedRequest:
+    """What a price sees of a request. `json` is the body parsed once and strictly, None when it is not JSON.
+
+    `query` holds the decoded pairs in the order they came; `body` the raw bytes.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    media_type: str
+    json: JsonValue
+    body: bytes
 
 
 def maximum_cost_micro_usd(price: TokenPrice, *, input_tokens: int, max_output_tokens: int) -> int:

@@ -21,6 +21,7 @@ from typing import Final
 from x402.protocol.errors import QuoteRefused
 
 MAX_TOKEN_CHARACTERS: Final = 200
+MINIMUM_SECRET_CHARACTERS: Final = 32  # a secret in hex has 128 bits at that length
 _VERSION: Final = 1
 _HAS_TRACE: Final = 1
 _HAS_WALLET: Final = 2
