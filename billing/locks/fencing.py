@@ -68,7 +68,7 @@ def require_safe_token(token: int) -> int:
     """The token itself, if it is a whole number from 0 to 2^53 - 1. Raises FencingTokenInvalid otherwise."""
     if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= MAX_SAFE_INTEGER:
         log_metric(log, names.FENCING_TOKEN_INVALID_INPUT, level="error", token=repr(token)[:64])
-        raise FencingTokenInvalid(token)
+        raise FencingTokenInvalid(token=repr(token)[:64])
     return token
 
 
@@ -151,7 +151,7 @@ def log_stale(*, stream: int, token: int, last_accepted: str | int) -> None:
         names.FENCING_TOKEN_STALE,
         level="warning",
         token=token,
-        lastAccepted=int(last_accepted),
+        lastAccepted=int(last_accepted) if str(last_accepted).isdigit() else str(last_accepted),
         stream=stream,
     )
 

@@ -5,6 +5,7 @@ committed at once and by itself: it is what makes a lease count (rule R8).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from django.db import connection
 
@@ -18,6 +19,12 @@ class StreamRow:
     holder: str
     epoch: int
     is_leased: bool
+    lane: str
+
+
+_SELECT: Final = (
+    "SELECT id, last_token, holder, epoch, holder <> '' AND lease_until > clock_timestamp(), lane FROM billing.stream"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +36,17 @@ class Acquired:
     token: int
 
 
-def stream_rows(lane: str = "writer") -> list[StreamRow]:
-    """Every stream of a lane, lowest number first; `is_leased` is judged by the database's clock."""
+def stream_rows() -> list[StreamRow]:
+    """Every stream of every lane, lowest number first; `is_leased` is judged by the database's clock."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, last_token, holder, epoch, holder <> '' AND lease_until > clock_timestamp()"
-            " FROM billing.stream WHERE lane = %s ORDER BY id",
-            [lane],
-        )
+        cursor.execute(f"{_SELECT} ORDER BY id")
         return [StreamRow(*row) for row in cursor.fetchall()]
 
 
 def stream_row(stream: int) -> StreamRow | None:
     """One stream's row, or None when there is no such stream."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, last_token, holder, epoch, holder <> '' AND lease_until > clock_timestamp()"
-            " FROM billing.stream WHERE id = %s",
-            [stream],
-        )
+        cursor.execute(f"{_SELECT} WHERE id = %s", [stream])
         row = cursor.fetchone()
     return StreamRow(*row) if row else None
 

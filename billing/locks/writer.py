@@ -19,10 +19,11 @@ from typing import Final, TypeVar
 from django.db.utils import Error as DatabaseError
 from redis import Redis
 
+from billing.domain.errors import StaleToken
 from billing.locks import fencing, lease
-from billing.locks.errors import NoStreamFree, RedisUnavailable, StaleToken
+from billing.locks.errors import NoStreamFree, RedisUnavailable
 from billing.locks.redis_client import redis_client
-from billing.locks.stream_rows import acquire_stream, release_stream, stream_rows
+from billing.locks.stream_rows import acquire_stream, release_stream, stream_row, stream_rows
 from telemetry import names
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
@@ -92,8 +93,8 @@ class StreamWriter:
                 ticket = self._next_ticket()
                 try:
                     return self._send(send, ticket)
-                except StaleToken as refusal:
-                    if not self._is_ours_after(refusal):
+                except StaleToken:
+                    if not self._is_ours_after_refusal(ticket.stream):
                         raise
             return self._send(send, self._next_ticket())
 
@@ -115,7 +116,8 @@ class StreamWriter:
         try:
             answer = send(ticket)
         except StaleToken as refusal:
-            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=refusal.row_token)
+            last_accepted = refusal.facts.get("row_token", "")
+            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=str(last_accepted))
             raise
         finally:
             # Also after an error: the batch may have been committed and only its answer lost.
@@ -125,12 +127,12 @@ class StreamWriter:
             self._held.row_lease_ends = sent_at + self._lease_seconds
         return answer
 
-    def _is_ours_after(self, refusal: StaleToken) -> bool:
-        held = self._held
-        if held is not None and refusal.row_holder == self.holder:
-            held.row_token = max(held.row_token, refusal.row_token)
+    def _is_ours_after_refusal(self, stream: int) -> bool:
+        held, row = self._held, stream_row(stream)
+        if held and row and (row.holder, row.epoch) == (self.holder, held.epoch):
+            held.row_token = max(held.row_token, row.last_token)
             return True
-        self._lose(f"the row is held by {refusal.row_holder!r}")
+        self._lose(f"the row is held by {row.holder!r}" if row else "the stream has no row")
         return False
 
     def _next_ticket(self) -> Ticket:
@@ -139,7 +141,7 @@ class StreamWriter:
             if ticket is not None:
                 return ticket
             threading.Event().wait(FREE_STREAM_POLL_SECONDS)
-        raise NoStreamFree("every stream is leased by another writer")
+        raise NoStreamFree(rounds=FREE_STREAM_ROUNDS_MAX)
 
     def _ticket_of_held(self) -> Ticket | None:
         """The next ticket of the stream we hold; None, and the stream is given up, when it is ours no more."""
@@ -168,7 +170,8 @@ class StreamWriter:
     def _lease_free_stream(self, redis: Redis) -> Ticket | None:
         """Lease the first stream that nobody holds by either gate, or one more when all are held."""
         rows = stream_rows()
-        free = [(row.stream, row.last_token) for row in rows if not row.is_leased or row.holder == self.holder]
+        writable = [row for row in rows if row.lane == "writer" and (not row.is_leased or row.holder == self.holder)]
+        free = [(row.stream, row.last_token) for row in writable]
         for stream, last_token in [*free, (max((row.stream for row in rows), default=-1) + 1, 0)]:
             if not lease.take_lease(redis, stream=stream, holder=self.holder, milliseconds=self._lease_seconds * 1000):
                 continue

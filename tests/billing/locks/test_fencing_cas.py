@@ -203,7 +203,7 @@ class TestIssuing:
         with pytest.raises(FencingTokenCorrupt) as refusal:
             fencing.issue_token(redis_client, stream=0, holder="a", floor=0)
 
-        assert (refusal.value.key, refusal.value.stored_value) == (key, "9007199254740993")
+        assert refusal.value.facts == {"stream": 0, "key": key, "stored_value": "9007199254740993"}
         assert redis_client.get(key) == b"9007199254740993"
 
 
