@@ -51,7 +51,7 @@ OUR_APPS = [
 ]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "loa_site.admin_app.LoaAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -200,6 +200,7 @@ CORS_EXPOSE_HEADERS = ["payment-required", "payment-response", "x-payment-respon
 
 CSP_ENFORCE = env.boolean("CSP_ENFORCE", True)
 OTEL_ENABLED = env.boolean("OTEL_ENABLED", False)
+TRACE_URL = env.optional("TRACE_URL") or ""  # where staff read traces, with {trace_id} in the address
 
 DEFAULT_NETWORK = env.text("LOA_DEFAULT_NETWORK", networks.BASE_SEPOLIA)
 NETWORKS: dict[str, Any] = env.json("LOA_NETWORKS", {})
