@@ -1,0 +1,198 @@
+"""Our own relayer: many EIP-3009 authorizations in one Multicall3 transaction, each with its own result.
+
+The signed transaction is stored before it is broadcast, in the database transaction that moves its payments to
+`settling` (R25, R7). What is on the chain is read from receipts; each payment is attributed to its own log (R3).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from telemetry import names
+from x402.chain import multicall, receipts, tokens, transactions
+from x402.chain.network_settings import Network
+from x402.chain.rpc import RpcClient, RpcFailure
+from x402.facilitators import relayer_lease, transaction_rows
+from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
+from x402.facilitators.transaction_rows import DuePayment, PendingTransaction
+
+BATCH_LIMIT = 50  # gas of one batch stays below a quarter of a 30 M gas block (R26)
+GAS_PER_TRANSFER = 95_000  # measured: 90,500 for a payee that never held the token
+GAS_PER_TRANSACTION = 60_000
+GAS_MARGIN_PERCENT = 130
+REBROADCAST_AFTER_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Sent:
+    transaction: PendingTransaction
+    tried_at: float = 0.0
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class DirectFacilitator:
+    """Settles with the relayer's key on one network. Not thread-safe: one settler thread owns it."""
+
+    method = "direct"
+
+    def __init__(self, *, network: Network, rpc: RpcClient, private_key: str) -> None:
+        self._network = network
+        self._rpc = rpc
+        self._signer = transactions.Signer(private_key)
+        self._epoch: int | None = None
+        self._renew_at = 0.0
+        self._next_nonce = 0
+        self._pending: dict[int, _Sent] = {}
+        self._fees: transactions.Fees | None = None
+        self._fees_until = 0.0
+
+    @property
+    def address(self) -> str:
+        return self._signer.address.lower()
+
+    def submit(self) -> Submitted:
+        """Take every due payment, up to the batch limit, store and broadcast one transaction for them.
+
+        Locks the relayer row and the due payment rows while it signs; no lock is held during the broadcast.
+        """
+        if not self._lead():
+            return Submitted(payment_ids=(), is_leader=False)
+        self._rebroadcast()
+        fees = self._current_fees()
+        try:
+            stored = transaction_rows.store_batch(
+                network=self._network.caip2,
+                relayer=self.address,
+                epoch=self._epoch or 0,
+                limit=BATCH_LIMIT,
+                sign=lambda due: self._sign(due, nonce=self._next_nonce, fees=fees),
+            )
+        except transaction_rows.LeaseLost:
+            self._epoch, self._pending = None, {}
+            return Submitted(payment_ids=(), is_leader=False)
+        if stored is None:
+            return Submitted(payment_ids=(), is_leader=True)
+        self._next_nonce = stored.nonce + 1
+        self._pending[stored.nonce] = _Sent(stored)
+        self._broadcast(self._pending[stored.nonce])
+        return Submitted(payment_ids=tuple(due.payment_id for due in stored.payments), is_leader=True)
+
+    def collect(self) -> Sequence[Outcome]:
+        """Outcomes of every transaction that is mined deep enough. One batched RPC call; none when nothing pends."""
+        unknown = [sent for sent in self._pending.values() if not sent.outcomes]
+        if unknown:
+            calls = [("eth_getTransactionReceipt", [sent.transaction.transaction_hash]) for sent in unknown]
+            if self._network.confirmations > 1:
+                calls.append(("eth_blockNumber", []))
+            answers = self._rpc.batch(calls)
+            head = int(str(answers.pop()), 16) if self._network.confirmations > 1 else None
+            for sent, answer in zip(unknown, answers, strict=True):
+                if isinstance(answer, dict) and self._is_deep_enough(answer, head):
+                    self._read_receipt(sent, answer)
+        return [outcome for sent in self._pending.values() for outcome in sent.outcomes]
+
+    def forget(self, outcomes: Sequence[Outcome]) -> None:
+        """Mark the transactions behind these booked outcomes as mined."""
+        done = {outcome.transaction_hash for outcome in outcomes}
+        mined = [nonce for nonce, sent in self._pending.items() if sent.transaction.transaction_hash in done]
+        transaction_rows.mark_mined([self._pending.pop(nonce).transaction for nonce in mined])
+
+    def pending_count(self) -> int:
+        return len(self._pending)
+
+    def release(self) -> None:
+        """Give the key to whoever asks next. Only when nothing is pending, so that one process follows its own."""
+        if self._epoch is not None and not self._pending:
+            relayer_lease.release(self._network.caip2, self.address, self._epoch)
+            self._epoch = None
+
+    def _lead(self) -> bool:
+        """Whether this process holds the key. Storing a batch proves it again in the row, and renews it."""
+        if self._epoch is not None and time.monotonic() < self._renew_at:
+            return True
+        lease = relayer_lease.acquire(self._network.caip2, self.address, self._epoch)
+        if lease is None:
+            self._epoch, self._pending = None, {}
+            return False
+        self._renew_at = time.monotonic() + relayer_lease.LEASE_SECONDS / 2
+        if lease.is_new:
+            self._epoch = lease.epoch
+            self._take_over()
+        return True
+
+    def _take_over(self) -> None:
+        """A new epoch: follow what earlier leaders stored, and continue their nonces."""
+        pending = transaction_rows.pending_of(self._network.caip2, self.address)
+        self._pending = {transaction.nonce: _Sent(transaction) for transaction in pending}
+        on_chain = int(str(self._rpc.call("eth_getTransactionCount", [self.address, "pending"])), 16)
+        self._next_nonce = max([on_chain, *(nonce + 1 for nonce in self._pending)])
+        expected = transaction_rows.next_nonce_of(self._network.caip2, self.address)
+        if on_chain > expected:
+            log.error(names.RELAYER_NONCE_AHEAD, network=self._network.caip2, on_chain=on_chain, expected=expected)
+        self._fees = None
+
+    def _current_fees(self) -> transactions.Fees:
+        if self._fees is None or time.monotonic() > self._fees_until:
+            self._fees = transactions.current_fees(self._rpc)
+            self._fees_until = time.monotonic() + self._network.block_seconds
+        return self._fees
+
+    def _sign(self, due: Sequence[DuePayment], *, nonce: int, fees: transactions.Fees) -> transactions.SignedTransaction:
+        calls = [(payment.asset, tokens.transfer_with_authorization(payment.authorization)) for payment in due]
+        if len(calls) == 1:
+            [(target, calldata)] = calls
+        else:
+            target, calldata = self._network.multicall3, multicall.encode_aggregate3(calls)
+        gas = (GAS_PER_TRANSACTION + GAS_PER_TRANSFER * len(calls)) * GAS_MARGIN_PERCENT // 100
+        return self._signer.sign(
+            transactions.Unsigned(
+                chain_id=self._network.chain_id, nonce=nonce, to=target, data=calldata, gas_limit=gas, fees=fees
+            )
+        )
+
+    def _rebroadcast(self) -> None:
+        for sent in self._pending.values():
+            if not sent.transaction.is_broadcast and time.monotonic() - sent.tried_at > REBROADCAST_AFTER_SECONDS:
+                self._broadcast(sent)
+
+    def _broadcast(self, sent: _Sent) -> None:
+        """Send stored bytes. A refusal is not an outcome: the bytes stay ours to send again, the chain decides."""
+        sent.tried_at = time.monotonic()
+        try:
+            self._rpc.call("eth_sendRawTransaction", ["0x" + sent.transaction.raw.hex()])
+        except RpcFailure as refusal:
+            if not transactions.is_already_known(refusal):
+                log.warning(
+                    names.RELAYER_BROADCAST_REFUSED,
+                    transaction_hash=sent.transaction.transaction_hash,
+                    reason=str(refusal),
+                )
+                return
+        sent.transaction.is_broadcast = True
+
+    def _is_deep_enough(self, receipt: dict[str, object], head: int | None) -> bool:
+        if head is None:
+            return True
+        return head - int(str(receipt["blockNumber"]), 16) + 1 >= self._network.confirmations
+
+    def _read_receipt(self, sent: _Sent, receipt: dict[str, object]) -> None:
+        transaction = sent.transaction
+        transaction.note_receipt(receipt)
+        for due in transaction.payments:
+            log_index = receipts.transfer_of(receipt, asset=due.asset, authorization=due.authorization)
+            if log_index is None:
+                sent.outcomes.append(Failure(due.payment_id, "transaction_failed", transaction.transaction_hash))
+                continue
+            sent.outcomes.append(
+                Evidence(
+                    payment_id=due.payment_id,
+                    transaction_hash=transaction.transaction_hash,
+                    block_hash=transaction.block_hash,
+                    block_number=transaction.block_number or 0,
+                    log_index=log_index,
+                )
+            )

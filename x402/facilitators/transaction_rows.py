@@ -1,0 +1,212 @@
+"""The relayer's transactions as rows: choose due payments, store the signed bytes, follow them until they are mined.
+
+Storing is one database transaction: it proves the lease, locks the due payments, keeps the signed bytes with their
+account nonce, links each payment to the transaction and moves it to `settling`. Only then may the bytes be sent (R25).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection, transaction
+
+from x402.chain.transactions import SignedTransaction
+from x402.facilitators.relayer_lease import LEASE_SECONDS, holder
+from x402.models import ChainTransaction, Relayer, SettlementAttempt, TransactionState
+from x402.protocol.payload import Authorization
+
+MINIMUM_LIFETIME_SECONDS = 6  # below this an authorization may expire between signing and inclusion
+
+_DUE = """
+SELECT id, asset, payer, pay_to, amount_micro_usdc, valid_after, valid_before, nonce, signature, payer_has_code
+FROM x402_payment
+WHERE network = %s AND method = 'eip3009' AND state IN ('verified', 'settlement_unknown')
+  AND lease_until > clock_timestamp()
+  AND (credit_applied_micro_usdc = 0 OR credit_held)
+  AND valid_before > extract(epoch FROM clock_timestamp()) + %s
+ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+
+_STORE = """
+WITH stored AS (
+  INSERT INTO x402_chaintransaction (network, relayer, nonce, transaction_hash, raw, state, gas_limit,
+    max_fee_per_gas_wei, max_priority_fee_per_gas_wei, payment_count, block_hash, created_at, broadcast_at)
+  VALUES (%(network)s, %(relayer)s, %(nonce)s, %(hash)s, %(raw)s, 'broadcast', %(gas_limit)s,
+    %(max_fee)s, %(priority_fee)s, cardinality(%(ids)s::text[]), '', clock_timestamp(), clock_timestamp())
+  RETURNING id
+), linked AS (
+  INSERT INTO x402_settlementattempt (payment_id, transaction_id, position, created_at)
+  SELECT member.id, stored.id, member.position - 1, clock_timestamp()
+  FROM stored, unnest(%(ids)s::text[]) WITH ORDINALITY AS member(id, position)
+), moved AS (
+  UPDATE x402_payment SET state = 'settling', transaction_hash = %(hash)s, updated_at = clock_timestamp(),
+    first_broadcast_at = coalesce(first_broadcast_at, clock_timestamp())
+  WHERE id = ANY(%(ids)s::text[]) AND state IN ('verified', 'settlement_unknown') RETURNING id
+), advanced AS (
+  UPDATE x402_relayer SET next_nonce = %(nonce)s + 1,
+    lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
+  WHERE network = %(network)s AND address = %(relayer)s
+)
+SELECT (SELECT id FROM stored), (SELECT count(*) FROM moved)
+"""
+
+
+class LeaseLost(Exception):
+    """Raised when another process took the relayer key over while a batch was being made. Nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuePayment:
+    payment_id: str
+    asset: str
+    authorization: Authorization
+
+
+@dataclass(slots=True)
+class PendingTransaction:
+    """A stored transaction this process follows. `is_broadcast` is this process's knowledge, not a promise."""
+
+    row_id: int
+    nonce: int
+    transaction_hash: str
+    raw: bytes
+    payments: tuple[DuePayment, ...]
+    is_broadcast: bool = False
+    block_hash: str = ""
+    block_number: int | None = None
+    succeeded: bool | None = None
+    gas_used: int = 0
+    fee_wei: int = field(default=0)
+
+    def note_receipt(self, receipt: dict[str, object]) -> None:
+        """Keep what the receipt says of the transaction itself. Units: wei; OP-stack `l1Fee` is part of the fee."""
+        self.block_hash = str(receipt["blockHash"])
+        self.block_number = int(str(receipt["blockNumber"]), 16)
+        self.succeeded = receipt.get("status") == "0x1"
+        self.gas_used = int(str(receipt.get("gasUsed", "0x0")), 16)
+        price = int(str(receipt.get("effectiveGasPrice", "0x0")), 16)
+        self.fee_wei = self.gas_used * price + int(str(receipt.get("l1Fee") or "0x0"), 16)
+
+
+def store_batch(
+    *,
+    network: str,
+    relayer: str,
+    epoch: int,
+    limit: int,
+    sign: Callable[[Sequence[DuePayment]], SignedTransaction],
+) -> PendingTransaction | None:
+    """Take up to `limit` due payments into one stored, signed transaction; None when nothing is due.
+
+    Locks the relayer row, then the payment rows in order of age. Raises LeaseLost.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM x402_relayer WHERE network = %s AND address = %s AND holder = %s AND epoch = %s FOR UPDATE",
+            [network, relayer, holder(), epoch],
+        )
+        if cursor.fetchone() is None:
+            raise LeaseLost
+        cursor.execute(_DUE, [network, MINIMUM_LIFETIME_SECONDS, limit])
+        due = _together(cursor.fetchall())
+        if not due:
+            return None
+        signed = sign(due)
+        cursor.execute(
+            _STORE,
+            {
+                "network": network,
+                "relayer": relayer,
+                "nonce": signed.nonce,
+                "hash": signed.transaction_hash,
+                "raw": signed.raw,
+                "gas_limit": signed.gas_limit,
+                "max_fee": signed.max_fee_per_gas_wei,
+                "priority_fee": signed.max_priority_fee_per_gas_wei,
+                "ids": [payment.payment_id for payment in due],
+                "lease_seconds": LEASE_SECONDS,
+            },
+        )
+        row_id, moved = cursor.fetchone()
+        if moved != len(due):
+            raise LeaseLost
+    return PendingTransaction(row_id, signed.nonce, signed.transaction_hash, signed.raw, tuple(due))
+
+
+def _together(rows: Sequence[tuple[object, ...]]) -> list[DuePayment]:
+    """The payments that may share a transaction: a payer with code goes alone (R26)."""
+    due: list[DuePayment] = []
+    for row in rows:
+        has_code = bool(row[9])
+        if has_code and due:
+            continue
+        due.append(_due_payment(row))
+        if has_code:
+            break
+    return due
+
+
+def _due_payment(row: Sequence[object]) -> DuePayment:
+    payment_id, asset, payer, pay_to, amount, valid_after, valid_before, nonce, signature = row[:9]
+    return DuePayment(
+        payment_id=str(payment_id),
+        asset=str(asset),
+        authorization=Authorization(
+            from_=bytes.fromhex(str(payer)[2:]),
+            to=bytes.fromhex(str(pay_to)[2:]),
+            value=int(str(amount)),
+            valid_after=int(str(valid_after)),
+            valid_before=int(str(valid_before)),
+            nonce=bytes.fromhex(str(nonce)[2:]),
+            signature=bytes(signature) if isinstance(signature, bytes | memoryview) else b"",
+        ),
+    )
+
+
+def pending_of(network: str, relayer: str) -> list[PendingTransaction]:
+    """Every stored transaction of this key that is not known to be mined, oldest nonce first."""
+    rows = list(
+        ChainTransaction.objects.filter(
+            network=network, relayer=relayer, state__in=[TransactionState.STORED, TransactionState.BROADCAST]
+        ).order_by("nonce")
+    )
+    attempts = SettlementAttempt.objects.filter(transaction__in=rows).select_related("payment").order_by("position")
+    members: dict[int, list[DuePayment]] = {}
+    for attempt in attempts:
+        paid = attempt.payment
+        members.setdefault(attempt.transaction_id, []).append(
+            _due_payment(
+                (
+                    paid.id,
+                    paid.asset,
+                    paid.payer,
+                    paid.pay_to,
+                    paid.amount_micro_usdc,
+                    paid.valid_after,
+                    paid.valid_before,
+                    paid.nonce,
+                    bytes(paid.signature),
+                )
+            )
+        )
+    return [
+        PendingTransaction(row.pk, row.nonce, row.transaction_hash, bytes(row.raw), tuple(members.get(row.pk, ())))
+        for row in rows
+    ]
+
+
+def next_nonce_of(network: str, relayer: str) -> int:
+    """The account nonce our rows expect next."""
+    return Relayer.objects.get(network=network, address=relayer).next_nonce
+
+
+def mark_mined(mined: Sequence[PendingTransaction]) -> None:
+    """Record block, gas and fee of these transactions."""
+    for one in mined:
+        ChainTransaction.objects.filter(pk=one.row_id).update(
+            state=TransactionState.MINED,
+            block_hash=one.block_hash,
+            block_number=one.block_number,
+            succeeded=one.succeeded,
+            gas_used=one.gas_used,
+            fee_wei=one.fee_wei,
+        )

@@ -1,0 +1,18 @@
+"""Rows of the payment side: what was offered, what was paid, how it reached the chain, and what was answered."""
+
+from x402.models.answer import StoredAnswer
+from x402.models.payment import Payment, PaymentState
+from x402.models.quote import KeptQuote
+from x402.models.settlement import ChainTransaction, ConsumedLog, Relayer, SettlementAttempt, TransactionState
+
+__all__ = [
+    "ChainTransaction",
+    "ConsumedLog",
+    "KeptQuote",
+    "Payment",
+    "PaymentState",
+    "Relayer",
+    "SettlementAttempt",
+    "StoredAnswer",
+    "TransactionState",
+]

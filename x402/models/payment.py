@@ -1,0 +1,138 @@
+"""One payment is one row (decision 2).
+
+Its replay key is (network, verifying contract, payer, nonce): inserting it is the replay guard (R18). Its state moves
+only by guarded updates that name the state and the attempt they come from (R6), and a trigger refuses every move that
+is not in `LEGAL_MOVES`. Credit notes pay through the same row: the verifying contract is then the word `credit_notes`
+and the nonce the hash of the spender's key.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class PaymentState(models.TextChoices):
+    VERIFIED = "verified"
+    SETTLING = "settling"
+    SETTLEMENT_UNKNOWN = "settlement_unknown"
+    SETTLED = "settled"
+    SERVING = "serving"
+    SERVED = "served"
+    CREDITED = "credited"
+    REFUNDED = "refunded"
+    DEAD = "dead"
+
+
+FINAL_STATES = frozenset({PaymentState.SERVED, PaymentState.CREDITED, PaymentState.REFUNDED, PaymentState.DEAD})
+
+LEGAL_MOVES: dict[str, tuple[str, ...]] = {
+    "verified": ("verified", "settling", "settled", "dead"),
+    "settling": ("settling", "settlement_unknown", "settled"),
+    "settlement_unknown": ("settlement_unknown", "settling", "settled", "dead"),
+    "settled": ("settled", "settlement_unknown", "serving", "credited"),
+    "serving": ("serving", "served", "credited"),
+    "served": ("served", "settlement_unknown"),
+    "credited": ("credited", "refunded"),
+    "refunded": ("refunded",),
+    "dead": ("dead",),
+}
+
+
+class Method(models.TextChoices):
+    EIP3009 = "eip3009", "EIP-3009 authorization"
+    CREDIT_NOTES = "credit_notes", "Credit notes"
+
+
+class Payment(models.Model):
+    """Units: `*_micro_usdc` are millionths of a USDC. Times of the authorization are chain seconds."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    state = models.CharField(max_length=20, choices=PaymentState.choices, default=PaymentState.VERIFIED)
+    attempt = models.IntegerField(default=1)
+    lease_until = models.DateTimeField(null=True)
+
+    method = models.CharField(max_length=16, choices=Method.choices, default=Method.EIP3009)
+    scheme = models.CharField(max_length=16, default="exact")
+    protocol_version = models.SmallIntegerField(default=2)
+    network = models.CharField(max_length=64)
+    verifying_contract = models.CharField(max_length=42)
+    payer = models.CharField(max_length=42)
+    nonce = models.CharField(max_length=66)
+    asset = models.CharField(max_length=42)
+    pay_to = models.CharField(max_length=42)
+    amount_micro_usdc = models.BigIntegerField()
+    credit_applied_micro_usdc = models.BigIntegerField(default=0)
+    credit_held = models.BooleanField(default=False)
+    valid_after = models.BigIntegerField(default=0)
+    valid_before = models.BigIntegerField(default=0)
+    signature = models.BinaryField(default=b"")
+    payer_has_code = models.BooleanField(default=False)
+
+    request_hash = models.CharField(max_length=64)
+    request_method = models.CharField(max_length=8)
+    request_path = models.CharField(max_length=512)
+    quote_id = models.CharField(max_length=40, blank=True, default="")
+    quote_token_hash = models.CharField(max_length=64, blank=True, default="")
+    price_version = models.IntegerField(default=0)
+    idempotency_key_hash = models.CharField(max_length=64, blank=True, default="")
+    correlation_id = models.CharField(max_length=64)
+    trace_context = models.CharField(max_length=64, blank=True, default="")
+    account_id = models.CharField(max_length=40)
+    entry_id = models.CharField(max_length=40, unique=True)
+    on_crash = models.CharField(max_length=8, default="credit")
+
+    transaction_hash = models.CharField(max_length=66, blank=True, default="")
+    block_hash = models.CharField(max_length=66, blank=True, default="")
+    block_number = models.BigIntegerField(null=True)
+    log_index = models.IntegerField(null=True)
+    first_broadcast_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+
+    charged_micro_usdc = models.BigIntegerField(null=True)
+    overrun_micro_usdc = models.BigIntegerField(default=0)
+    credit_note_id = models.CharField(max_length=40, blank=True, default="")
+    credit_note_micro_usdc = models.BigIntegerField(default=0)
+    failure_code = models.CharField(max_length=64, blank=True, default="")
+    failure_status = models.SmallIntegerField(null=True)
+    served_at = models.DateTimeField(null=True)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["network", "verifying_contract", "payer", "nonce"], name="x402_payment_replay_key"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_micro_usdc__gte=0) & models.Q(credit_applied_micro_usdc__gte=0),
+                name="x402_payment_amounts_not_negative",
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=PaymentState.values), name="x402_payment_state_known"),
+            models.CheckConstraint(condition=models.Q(attempt__gte=1), name="x402_payment_attempt_positive"),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(
+                    state__in=["verified", "settling", "settlement_unknown", "settled", "serving"],
+                ),
+                name="x402_payment_open",
+            ),
+            models.Index(fields=["payer", "-created_at"], name="x402_payment_by_payer"),
+            models.Index(fields=["-created_at"], name="x402_payment_newest"),
+            models.Index(fields=["transaction_hash"], name="x402_payment_by_transaction"),
+            models.Index(fields=["correlation_id"], name="x402_payment_by_correlation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.state})"
+
+    @property
+    def held_micro_usdc(self) -> int:
+        """What is held for this call once it is settled: money from the chain plus the credit applied to it."""
+        return self.amount_micro_usdc + self.credit_applied_micro_usdc
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES

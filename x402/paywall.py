@@ -1,0 +1,124 @@
+"""The gate: charge for a Django view.
+
+    @requires_payment(price="$0.01", description="Tomorrow's weather")
+    def forecast(request): ...
+
+An unpaid request gets 402 with signed terms and writes nothing. A paid one is verified, settled, served and booked, in
+this order, and the answer leaves only after `served` is committed (R6). A payer's retry gets the stored answer for
+nothing. Inside the view `request.x402` names the payer and takes the actual cost: `request.x402.charge(micro_usdc)`.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from telemetry import names
+from telemetry.tracing import traced
+from x402.models import Payment
+from x402.pricing import PricedRequest
+from x402.protocol.strict_json import JsonValue
+from x402.services import charging
+from x402.services.endpoints import Endpoint, price_of
+from x402.services.quotes import ENDPOINT_ATTRIBUTE
+from x402.services.serving import Work
+
+CONTEXT_ATTRIBUTE = "x402"
+
+View = Callable[..., HttpResponseBase]
+
+
+class InsideTransaction(RuntimeError):
+    """Raised when a paid view is called inside a database transaction: its payment could be rolled back (R7)."""
+
+
+@dataclass(slots=True)
+class PaidContext:
+    """What a paid view sees as `request.x402`.
+
+    `maximum_micro_usdc` is what was paid; the view may charge less with `charge`. `json` is the one parsed body that was
+    priced and hashed; a view reads it instead of parsing the body again (R21).
+    """
+
+    payment_id: str
+    payer: str
+    maximum_micro_usdc: int
+    price_version: int
+    correlation_id: str
+    json: JsonValue
+    priced: PricedRequest
+    _work: Work
+
+    def charge(self, amount_micro_usdc: int) -> None:
+        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense, never the payer's."""
+        if isinstance(amount_micro_usdc, bool) or not isinstance(amount_micro_usdc, int) or amount_micro_usdc < 0:
+            raise ValueError("the actual cost is a whole number of MicroUSDC, zero or more")
+        self._work.cost_micro_usdc = amount_micro_usdc
+
+
+def requires_payment(
+    *,
+    price: object,
+    description: str = "",
+    mime_type: str = "application/json",
+    settle: str = "before",
+    on_crash: str = "credit",
+) -> Callable[[View], View]:
+    """Charge for this view.
+
+    `price` is a string such as "$0.01", an int of MicroUSDC, or an object with `maximum(PricedRequest) -> Quotation`.
+    `on_crash` says what a crash during the work means: "credit" gives the money back, "rerun" runs the view once more.
+    Raises ValueError for a price, order or crash rule that does not exist.
+    """
+    if settle != "before":
+        raise ValueError(f"settle={settle!r} is not supported; a payment settles before its answer")
+    if on_crash not in ("credit", "rerun"):
+        raise ValueError(f"on_crash must be 'credit' or 'rerun', not {on_crash!r}")
+    endpoint = Endpoint(price=price_of(price), description=description, mime_type=mime_type, on_crash=on_crash)
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def paid(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            return _charge(endpoint, request, functools.partial(view, request, *args, **kwargs))
+
+        setattr(paid, ENDPOINT_ATTRIBUTE, endpoint)
+        exempt: View = csrf_exempt(transaction.non_atomic_requests(paid))
+        return exempt
+
+    return decorate
+
+
+@traced(names.X402_TRANSACTION)
+def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], HttpResponseBase]) -> HttpResponse:
+    """Quote, verify, settle, serve, finalize: one request from its headers to its answer."""
+    if connection.in_atomic_block:
+        raise InsideTransaction("a paid view runs in transactions of its own; remove the surrounding atomic()")
+    incoming = paid_requests.read(request, endpoint)
+    if isinstance(incoming, HttpResponse):
+        return incoming
+    return charging.answer(endpoint, request, functools.partial(_run_view, request, call_view))
+
+
+def _run_view(
+    request: HttpRequest, call_view: Callable[[], HttpResponseBase], work: Work, payment: Payment
+) -> HttpResponseBase:
+    context = PaidContext(
+        payment_id=payment.pk,
+        payer=payment.payer,
+        maximum_micro_usdc=payment.held_micro_usdc,
+        price_version=payment.price_version,
+        correlation_id=payment.correlation_id,
+        json=work.priced.json,
+        priced=work.priced,
+        _work=work,
+    )
+    setattr(request, CONTEXT_ATTRIBUTE, context)
+    response = call_view()
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        response.render()
+    return response

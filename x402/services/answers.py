@@ -1,0 +1,65 @@
+"""Answers kept for honest retries: encrypted, bounded, and released only after `served` is committed (R23)."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from telemetry.configuration import loa
+from x402.models import Payment, StoredAnswer
+
+MAX_BODY_BYTES = 1_048_576
+KEPT_HEADERS = ("Content-Type", "Content-Language", "Content-Disposition", "ETag", "Last-Modified")  # never Set-Cookie
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as the payer gets it. `body` is None when it was too large to keep or is no longer kept."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@lru_cache(maxsize=1)
+def _cipher() -> AESGCM:
+    """AES-256-GCM under the configured key; any string is stretched to 32 bytes by SHA-256."""
+    configured = str(loa("ANSWER_ENCRYPTION_KEY"))
+    try:
+        key = base64.b64decode(configured, validate=True)
+    except ValueError:
+        key = b""
+    return AESGCM(key if len(key) == 32 else hashlib.sha256(configured.encode()).digest())
+
+
+def store_answer(payment_id: str, *, attempt: int, answer: Answer) -> None:
+    """Keep the answer of this attempt. It is invisible until the same attempt commits `served`."""
+    body = answer.body
+    encrypted = None
+    if body is not None and len(body) <= MAX_BODY_BYTES:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        encrypted = nonce + _cipher().encrypt(nonce, body, payment_id.encode())
+    StoredAnswer.objects.create(
+        payment_id=payment_id,
+        attempt=attempt,
+        status=answer.status,
+        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+        body_encrypted=encrypted,
+    )
+
+
+def answer_of(payment: Payment) -> Answer | None:
+    """The stored answer of a served payment; None when nothing was stored by the attempt that served it."""
+    stored = StoredAnswer.objects.filter(payment_id=payment.pk, attempt=payment.attempt).first()
+    if stored is None:
+        return None
+    body = None
+    if stored.body_encrypted is not None:
+        sealed = bytes(stored.body_encrypted)
+        body = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], payment.pk.encode())
+    return Answer(status=stored.status, headers=stored.headers, body=body)

@@ -1,0 +1,139 @@
+"""From a request to its answer: known payment, new payment, credit, or terms (the payment decision of product.md).
+
+The order is fixed by R19: parse, signature, the row by its replay key; only a new payment meets quotes, prices,
+windows, balances and limits. Nothing that time or configuration can change stands before the row.
+"""
+
+import time
+
+from django.http import HttpRequest, HttpResponse
+
+from telemetry.configuration import loa
+from x402.chain.rpc import RpcFailure
+from x402.models import Payment, PaymentState
+from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
+from x402.services import (
+    credit_payments,
+    evidence,
+    offers,
+    paid_requests,
+    proofs,
+    responses,
+    settler,
+    sweeps,
+    verification,
+)
+from x402.services.endpoints import Endpoint
+from x402.services.paid_requests import PaidRequest
+from x402.services.serving import Run, Work, serve
+from x402.services.waiting import TooManyWaiters, watch
+
+WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this often, whatever it hears
+
+
+def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
+    """The answer to a request for a paid endpoint; `run` is what is done when it is paid. Never raises for bad input."""
+    try:
+        incoming = paid_requests.read(request)
+    except paid_requests.BodyTooLarge as error:
+        return responses.body_too_large(error)
+    except MalformedPayment as error:
+        return responses.malformed(error)
+    work = Work(run=run, priced=incoming.priced)
+    try:
+        return _decide(endpoint, incoming, work)
+    except MalformedPayment as error:
+        return responses.malformed(error)
+    except verification.NonceAlreadyUsed:
+        return responses.nonce_already_used()
+    except RpcFailure as failure:
+        return responses.settlement_unavailable(failure)
+    except UnpriceableRequest as error:
+        return responses.unpriceable(error)
+    except PaymentRefused as refusal:
+        return _refuse(endpoint, incoming, refusal)
+
+
+def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:
+    if incoming.header is None:
+        return _without_payment(endpoint, incoming, work)
+    presented = verification.decode(incoming)
+    known = verification.known_payment(presented)
+    if known is None:
+        quotation = endpoint.price.maximum(incoming.priced)
+        known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+        if is_new:
+            return _follow(known, incoming, work)
+    return _answer_known(known, incoming, work)
+
+
+def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:
+    """Credit notes when the caller proved a wallet and named its spend; else terms."""
+    known = credit_payments.known_spend(incoming)
+    if known is not None:
+        return _answer_known(known, incoming, work)
+    quotation = endpoint.price.maximum(incoming.priced)
+    spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
+    if spent is not None:
+        return _follow(spent, incoming, work)
+    return offers.challenge(endpoint, incoming, quotation)
+
+
+def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) -> HttpResponse:
+    try:
+        quotation = endpoint.price.maximum(incoming.priced)
+    except UnpriceableRequest as error:
+        return responses.unpriceable(error)
+    return offers.challenge(endpoint, incoming, quotation, refusal=refusal)
+
+
+def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse:
+    """A payment we have seen: its answer for the payer's side and the same request, its state for anyone else (R1)."""
+    if payment.request_hash != incoming.request_hash:
+        return responses.used_for_another_request(payment, incoming)
+    if not proofs.may_have_answer(payment, incoming):
+        return responses.already_used(payment)
+    if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
+        _claim_again(payment)
+    return _follow(payment, incoming, work)
+
+
+def _claim_again(payment: Payment) -> None:
+    """A retry brings an abandoned payment back to life: look on the chain first, then let it be settled again."""
+    if payment.state == PaymentState.SETTLEMENT_UNKNOWN:
+        evidence.resolve(payment)
+    verification.renew_claim(payment)
+
+
+def _follow(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse:
+    """Wait for the payment, serve it if it is ours to serve, and answer with what exists: answer, credit or state.
+
+    Holds no database connection while it waits, and no longer than WAIT_SECONDS.
+    """
+    deadline = time.monotonic() + loa("WAIT_SECONDS")
+    try:
+        ticket = watch.join(payment.pk, known_state=payment.state)
+    except TooManyWaiters:
+        return responses.in_progress(payment)
+    with ticket:
+        if not payment.is_final:
+            settler.wake(payment.network)
+        while True:
+            if payment.state == PaymentState.SETTLED and serve(payment, work):
+                return responses.of_final(payment, incoming)
+            if payment.state == PaymentState.SERVING:
+                _take_over_crashed(payment, work)
+            if payment.is_final:
+                return responses.of_final(payment, incoming)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return responses.in_progress(payment)
+            ticket.known_state = payment.state
+            ticket.wait(min(remaining, WAIT_STEP_SECONDS))
+            payment.refresh_from_db()
+
+
+def _take_over_crashed(payment: Payment, work: Work) -> None:
+    """The process that served this payment may have died: run again where the endpoint allows it, else credit."""
+    if serve(payment, work) or sweeps.credit_if_crashed(payment.pk):
+        payment.refresh_from_db()

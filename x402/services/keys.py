@@ -1,0 +1,27 @@
+"""Keys that clients choose for their requests: `Idempotency-Key`, and the protocol's `payment-identifier`.
+
+Kept only as hashes: whoever holds the key of a first request may have its answer (R1).
+"""
+
+import hashlib
+import re
+from typing import Final
+
+from django.http import HttpRequest
+
+from x402.protocol.errors import MalformedPayment
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{16,128}", re.ASCII)
+
+
+def idempotency_key_of(request: HttpRequest) -> str:
+    """The hash of the request's idempotency key, or the empty string. Raises MalformedPayment for an unusable one."""
+    key = request.headers.get("Idempotency-Key")
+    return "" if key is None else hash_of(key)
+
+
+def hash_of(key: object) -> str:
+    """SHA-256 in hex of a well-formed key. Raises MalformedPayment(invalid_idempotency_key)."""
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise MalformedPayment("invalid_idempotency_key", "A key has 16 to 128 letters, digits, '-' or '_'.")
+    return hashlib.sha256(key.encode("ascii")).hexdigest()

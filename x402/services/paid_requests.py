@@ -1,0 +1,116 @@
+"""Reading a request for a paid endpoint: once, strictly, within limits, before anything is decided about it.
+
+The JSON body is parsed here and nowhere else; its parsed value is what is priced, hashed and handed to the view (R21).
+"""
+
+from dataclasses import dataclass
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from django.urls import resolve
+
+from accounts.services.wallet_proofs import wallet_of_request
+from telemetry.configuration import loa
+from x402.pricing import PricedRequest
+from x402.protocol import headers, request_hash
+from x402.protocol.errors import INVALID_BODY, MalformedBody, MalformedPayment
+from x402.protocol.headers import PaymentHeader
+from x402.protocol.request_hash import ParsedBody
+from x402.services.keys import idempotency_key_of
+
+
+class BodyTooLarge(Exception):
+    """Raised when a body is above `BODY_BYTES`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The body is larger than {limit_bytes} bytes.")
+        self.limit_bytes = limit_bytes
+
+
+@dataclass(slots=True)
+class PaidRequest:
+    """A request for a paid endpoint, parsed.
+
+    `wallet` is proven (lower-case address) or empty. `proof_key` names a single-use proof, which may then serve as the
+    key of a spend. `quote_token` is what the payment echoed; `key_hash` the hash of the client's idempotency key.
+    """
+
+    priced: PricedRequest
+    url: str
+    request_hash: str
+    header: PaymentHeader | None
+    wallet: str
+    account_id: str
+    proof_key: str
+    key_hash: str
+    quote_token: str = ""
+    accepts_html: bool = False
+    traceparent: str = ""
+
+
+def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
+    """The request as the payment side sees it; with `as_path`, as if its body had been sent to that path.
+
+    Raises MalformedPayment (400) for headers that cannot be read, MalformedBody (400) for a body that is not strictly
+    JSON where it says so, BodyTooLarge (413).
+    """
+    signature, x_payment = headers.payment_values(request.headers.items())
+    header = headers.read_payment(
+        payment_signature=signature, x_payment=x_payment, max_bytes=loa("PAYMENT_HEADER_BYTES")
+    )
+    if header is not None and request.headers.get("Authorization", "").startswith("Bearer dk_"):
+        raise MalformedPayment("ambiguous_payment", "Send either an API key or a payment header, not both.")
+    parsed = _parsed(request)
+    query = _query(request)
+    origin = loa("PUBLIC_ORIGIN")
+    path = as_path or request.path
+    route = resolve(path).route
+    method = request.method or "GET"
+    bound = request_hash.request_hash(
+        method=method, origin_and_path=(origin, route, path), query=query, body=parsed
+    )
+    proof = wallet_of_request(request)
+    return PaidRequest(
+        priced=PricedRequest(
+            method=method, path=path, query=query, media_type=parsed.media_type, json=parsed.json, body=parsed.raw
+        ),
+        url=origin + (as_path or request.get_full_path()),
+        request_hash=bound.hex(),
+        header=header,
+        wallet=proof.wallet if proof else "",
+        account_id=proof.account_id if proof else "",
+        proof_key=proof.single_use_key if proof else "",
+        key_hash=idempotency_key_of(request),
+        accepts_html="text/html" in request.headers.get("Accept", "")
+        and "Mozilla" in request.headers.get("User-Agent", ""),
+        traceparent=request.headers.get("traceparent", ""),
+    )
+
+
+def _parsed(request: HttpRequest) -> ParsedBody:
+    return request_hash.parse_body(
+        _body(request), content_type=request.META.get("CONTENT_TYPE", ""), max_bytes=loa("BODY_BYTES")
+    )
+
+
+def _query(request: HttpRequest) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value)) for name, values in request.GET.lists() for value in values)
+
+
+def _body(request: HttpRequest) -> bytes:
+    limit = loa("BODY_BYTES")
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if not announced.isascii() or not announced.isdigit():
+        raise MalformedBody(INVALID_BODY, "Content-Length is not a number.")
+    if int(announced) > limit:
+        raise BodyTooLarge(limit)
+    try:
+        body = request.body
+    except RequestDataTooBig:
+        raise BodyTooLarge(limit) from None
+    except UnreadablePostError:
+        raise MalformedBody(INVALID_BODY, "The body ended before it was complete.") from None
+    if len(body) > limit:
+        raise BodyTooLarge(limit)
+    return body

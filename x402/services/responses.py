@@ -1,0 +1,167 @@
+"""Answers to requests for paid endpoints: what was bought, or a problem that says what happened and what to do next."""
+
+from typing import Final
+
+from django.http import HttpResponse
+from django.utils.cache import patch_vary_headers
+
+from billing.selectors import credit_notes
+from telemetry.problem import problem_response
+from x402.chain.rpc import RpcFailure
+from x402.models import Payment, PaymentState
+from x402.models.payment import Method
+from x402.protocol import headers
+from x402.protocol.errors import MalformedPayment, UnpriceableRequest
+from x402.protocol.response import SettleResponse
+from x402.protocol.strict_json import JsonObject
+from x402.services import answers
+from x402.services.paid_requests import BodyTooLarge, PaidRequest
+
+RETRY_AFTER_SECONDS: Final = 5
+VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-X", "Idempotency-Key")
+
+
+def malformed(error: MalformedPayment) -> HttpResponse:
+    """400: what was sent cannot be read."""
+    return problem_response(error.code, 400, error.detail)
+
+
+def body_too_large(error: BodyTooLarge) -> HttpResponse:
+    """413: the body is above the limit."""
+    return problem_response("payload_too_large", 413, str(error), limit_bytes=error.limit_bytes)
+
+
+def unpriceable(error: UnpriceableRequest) -> HttpResponse:
+    """422: readable, but nothing that is for sale."""
+    return problem_response(error.code, 422, error.detail)
+
+
+def nonce_already_used() -> HttpResponse:
+    """409: the chain shows this authorization used, and nothing shows that it paid us for this (R11)."""
+    return problem_response("nonce_already_used", 409, "This authorization was used before; sign a new one.")
+
+
+def settlement_unavailable(failure: RpcFailure) -> HttpResponse:
+    """503: the chain cannot be asked now; the payment was not taken and stays unspent."""
+    return problem_response(
+        "settlement_unavailable",
+        503,
+        "The network cannot be reached now. Nothing was taken; the payment is still good.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def already_used(payment: Payment) -> HttpResponse:
+    """409: the payload is public once broadcast and proves nothing; state only, no terms (R1)."""
+    return problem_response(
+        "payment_already_used",
+        409,
+        "This payment was used, and the request does not prove to come from the payer's side.",
+        **state_of(payment),
+    )
+
+
+def used_for_another_request(payment: Payment, incoming: PaidRequest) -> HttpResponse:
+    """409 for a payment bound to another request; 422 when it was an idempotency key that named another body."""
+    if payment.method == Method.CREDIT_NOTES:
+        return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
+    return problem_response(
+        "payment_already_used", 409, "This payment is bound to another request.", **state_of(payment)
+    )
+
+
+def in_progress(payment: Payment) -> HttpResponse:
+    """503 with the payment's id: ask again with the same payload; a fresh one could pay twice."""
+    unknown = payment.state == PaymentState.SETTLEMENT_UNKNOWN
+    return problem_response(
+        "settlement_unknown" if unknown else "payment_in_progress",
+        503,
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+        **state_of(payment),
+    )
+
+
+def state_of(payment: Payment) -> dict[str, object]:
+    """What anyone who holds the id may know."""
+    return {"payment_id": payment.pk, "state": payment.state}
+
+
+def of_final(payment: Payment, incoming: PaidRequest) -> HttpResponse:
+    """The one answer of a payment in a final state, the same for the first request and for every retry of the payer."""
+    if payment.state == PaymentState.SERVED:
+        response = _served(payment)
+    elif payment.state == PaymentState.DEAD:
+        response = problem_response(
+            "payment_refused",
+            402,
+            f"The authorization can no longer pay: {payment.failure_code or 'it expired unused'}.",
+            **state_of(payment),
+        )
+    else:
+        response = _credited(payment)
+    add_payment_headers(response, payment)
+    return response
+
+
+def _served(payment: Payment) -> HttpResponse:
+    stored = answers.answer_of(payment)
+    if stored is None or stored.body is None:
+        return problem_response("answer_expired", 410, receipt=settle_response(payment).to_v2(), **state_of(payment))
+    response = HttpResponse(stored.body, status=stored.status)
+    for name, value in stored.headers.items():
+        response[name] = value
+    return response
+
+
+def _credited(payment: Payment) -> HttpResponse:
+    notes = credit_notes.notes_from(payment.pk)
+    return problem_response(
+        payment.failure_code or "paid_work_failed",
+        payment.failure_status or 502,
+        "The work failed after payment. The whole amount is a credit note, which does not expire.",
+        credit_notes=[{"id": note.id, "amount_micro_usdc": str(note.amount), "kind": note.kind} for note in notes],
+        **state_of(payment),
+    )
+
+
+def settle_response(payment: Payment) -> SettleResponse:
+    """The payment's settlement as the protocol tells it, with ours under the extension `loa`."""
+    notes = credit_notes.notes_from(payment.pk)
+    ours: JsonObject = {
+        "payment_id": payment.pk,
+        "state": payment.state,
+        "quoted_micro_usdc": str(payment.held_micro_usdc),
+        "charged_micro_usdc": str(payment.charged_micro_usdc or 0),
+    }
+    if notes:
+        ours["credit_note"] = {
+            "id": notes[0].id,
+            "amount_micro_usdc": str(notes[0].amount),
+            "kind": notes[0].kind,
+        }
+    return SettleResponse(
+        success=payment.state != PaymentState.DEAD,
+        transaction=payment.transaction_hash,
+        network=payment.network,
+        payer=payment.payer,
+        amount=payment.amount_micro_usdc,
+        error_reason=payment.failure_code if payment.state == PaymentState.DEAD else "",
+        extensions={"loa": ours},
+    )
+
+
+def add_payment_headers(response: HttpResponse, payment: Payment) -> None:
+    """The receipt header of the payment's protocol version, and the headers that keep paid answers out of caches."""
+    receipt = settle_response(payment)
+    if payment.protocol_version == 1:
+        response[headers.X_PAYMENT_RESPONSE] = headers.encode_object(receipt.to_v1())
+    else:
+        response[headers.PAYMENT_RESPONSE] = headers.encode_object(receipt.to_v2())
+    response["Loa-Payment-Id"] = payment.pk
+    keep_private(response)
+
+
+def keep_private(response: HttpResponse) -> None:
+    """No cache may keep an answer that was paid for, or terms that were made for one request (attack 13)."""
+    response["Cache-Control"] = "private, no-store"
+    patch_vary_headers(response, VARY)

@@ -1,0 +1,165 @@
+"""Serving a settled payment: exactly one process does the work, and exactly one of answer and credit exists (R6).
+
+`serving` is committed before the work starts, `served` before any byte of the answer leaves, both by the same attempt.
+Work that fails becomes a credit note of kind `owed` in the transaction that records the failure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from django.db import transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from billing.domain.errors import LostLease
+from billing.domain.journal import Transition
+from billing.services import finalization
+from telemetry import names
+from telemetry.tracing import traced
+from x402.chain.network_settings import networks
+from x402.models import Payment, PaymentState
+from x402.pricing import PricedRequest
+from x402.services import answers
+from x402.services.answers import Answer
+from x402.services.crash_points import crash_point
+from x402.services.serving_leases import leases
+from x402.services.waiting import watch
+
+WORK_FAILED_STATUS = 502
+
+log = structlog.get_logger(__name__)
+
+
+Run = Callable[["Work", Payment], HttpResponseBase]
+
+
+@dataclass(slots=True)
+class Work:
+    """One run of the paid handler for the request that was priced; the cost it reports is read afterwards.
+
+    `cost_micro_usdc` is None while the handler has not reported one; then the whole amount is charged.
+    """
+
+    run: Run
+    priced: PricedRequest
+    cost_micro_usdc: int | None = None
+
+
+class WorkFailed(Exception):
+    """Raised when the paid handler answered an error. Its own transaction is rolled back and the payer credited."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+
+def serve(payment: Payment, work: Work) -> bool:
+    """Do the work of this settled payment, if it is ours to do. True when this call served or credited it.
+
+    False when another process does or did. No lock is held while the handler runs; its lease is renewed by heartbeat.
+    """
+    attempt = leases.claim(payment.pk)
+    if attempt is None:
+        return False
+    try:
+        payment.state, payment.attempt = PaymentState.SERVING, attempt
+        try:
+            answer = _run(payment, work)
+        except WorkFailed as failure:
+            credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
+            return True
+        crash_point("before_commit")
+        answers.store_answer(payment.pk, attempt=attempt, answer=answer)
+        _finalize(payment, attempt=attempt, cost_micro_usdc=work.cost_micro_usdc)
+        crash_point("after_commit")
+    except LostLease:
+        log.warning(names.PAYMENT_TAKEN_OVER, payment_id=payment.pk, attempt=attempt)
+        return False
+    finally:
+        leases.drop(payment.pk)
+        watch.announce([payment.pk])
+    return True
+
+
+def _run(payment: Payment, work: Work) -> Answer:
+    """The handler's answer, in a transaction of its own (R7). Raises WorkFailed for an exception or a status ≥ 400."""
+    try:
+        with transaction.atomic():
+            response = work.run(work, payment)
+            if response.status_code >= 400:
+                raise WorkFailed("paid_work_failed", response.status_code)
+            body = _body_of(response)
+    except WorkFailed:
+        raise
+    except Exception as error:
+        # The boundary to code that is not ours: whatever it raises, the payer gets the money back.
+        log.exception(names.PAID_WORK_FAILED, payment_id=payment.pk, error=type(error).__name__)
+        raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS) from error
+    return Answer(status=response.status_code, headers=dict(response.headers), body=body)
+
+
+def _body_of(response: HttpResponseBase) -> bytes:
+    if isinstance(response, StreamingHttpResponse):
+        return b"".join(response)
+    if isinstance(response, HttpResponse):
+        return bytes(response.content)
+    raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS)
+
+
+@traced(names.X402_FINALIZE)
+def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) -> None:
+    cost = payment.held_micro_usdc if cost_micro_usdc is None else cost_micro_usdc
+    charged = min(cost, payment.held_micro_usdc)
+    finalization.finalize(
+        payment=_request(
+            payment,
+            attempt=attempt,
+            cost_micro_usdc=cost,
+            to_state=PaymentState.SERVED,
+            changes={"charged_micro_usdc": charged, "overrun_micro_usdc": cost - charged},
+        )
+    )
+    payment.charged_micro_usdc = charged
+    payment.state = PaymentState.SERVED
+
+
+def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int) -> None:
+    """Give the whole amount back as a note of kind `owed`, and remember why. Raises LostLease."""
+    finalization.credit_owed(
+        payment=_request(
+            payment,
+            attempt=attempt,
+            cost_micro_usdc=0,
+            to_state=PaymentState.CREDITED,
+            changes={"failure_code": code, "failure_status": status},
+        ),
+        reason=code,
+    )
+    payment.state, payment.failure_code, payment.failure_status = PaymentState.CREDITED, code, status
+    log.info(names.PAYMENT_CREDITED, payment_id=payment.pk, code=code)
+
+
+def _request(
+    payment: Payment, *, attempt: int, cost_micro_usdc: int, to_state: str, changes: dict[str, str | int]
+) -> finalization.FinalizeRequest:
+    asset = networks()[payment.network].asset_at(payment.asset)
+    return finalization.FinalizeRequest(
+        payment_id=payment.pk,
+        entry_id=payment.entry_id,
+        account_id=payment.account_id,
+        wallet=payment.payer,
+        denomination=asset.asset_id if asset else f"{payment.network}/erc20:{payment.asset}",
+        held_micro_usdc=payment.held_micro_usdc,
+        cost_micro_usdc=cost_micro_usdc,
+        correlation_id=payment.correlation_id,
+        transition=Transition(
+            table="x402_payment",
+            row_id=payment.pk,
+            from_state=payment.state,
+            to_state=to_state,
+            attempt=attempt,
+            changes=changes,
+        ),
+    )

@@ -1,0 +1,83 @@
+"""Leases on payments whose work is running here, renewed by one heartbeat thread per process.
+
+A crashed process stops renewing, and its payments are credited or run again after the lease ends (R6).
+"""
+
+import threading
+
+import structlog
+from django.db import DatabaseError, connection
+
+from telemetry import names
+from telemetry.configuration import loa
+
+log = structlog.get_logger(__name__)
+
+
+class ServingLeases:
+    """The payments this process serves now, with the attempt it serves them by."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._serving: dict[str, int] = {}
+        self._busy = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def claim(self, payment_id: str) -> int | None:
+        """Take a settled payment, or a crashed one that may run again, for this process; its attempt, or None.
+
+        `serving` is committed here, before any work starts. One guarded statement: exactly one caller wins.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE x402_payment SET state = 'serving', updated_at = clock_timestamp(),"
+                " attempt = attempt + CASE WHEN state = 'serving' THEN 1 ELSE 0 END,"
+                " lease_until = clock_timestamp() + make_interval(secs => %s)"
+                " WHERE id = %s AND (state = 'settled' OR (state = 'serving' AND lease_until < clock_timestamp()"
+                " AND on_crash = 'rerun' AND attempt = 1)) RETURNING attempt",
+                [float(loa("SERVING_LEASE_SECONDS")), payment_id],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        with self._lock:
+            self._serving[payment_id] = row[0]
+            self._busy.set()
+            if self._heart is None or not self._heart.is_alive():
+                self._heart = threading.Thread(target=self._beat, name="serving-heartbeat", daemon=True)
+                self._heart.start()
+        return int(row[0])
+
+    def drop(self, payment_id: str) -> None:
+        """The work of this payment ended; its lease is no longer renewed."""
+        with self._lock:
+            self._serving.pop(payment_id, None)
+            if not self._serving:
+                self._busy.clear()
+
+    def _beat(self) -> None:
+        period = float(loa("SERVING_LEASE_SECONDS")) / 3
+        while self._busy.wait(timeout=60):
+            threading.Event().wait(period)
+            with self._lock:
+                serving = dict(self._serving)
+            if not serving:
+                continue
+            try:
+                self._renew(serving)
+            except DatabaseError:
+                log.warning(names.SERVING_LEASE_NOT_RENEWED, payments=len(serving))
+            finally:
+                connection.close()
+
+    def _renew(self, serving: dict[str, int]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE x402_payment SET lease_until = clock_timestamp() + make_interval(secs => %s)"
+                " FROM unnest(%s::text[], %s::int[]) AS mine(payment_id, attempt)"
+                " WHERE id = mine.payment_id AND x402_payment.attempt = mine.attempt AND state = 'serving'",
+                [float(loa("SERVING_LEASE_SECONDS")), list(serving), list(serving.values())],
+            )
+
+
+leases = ServingLeases()

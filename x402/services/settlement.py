@@ -1,0 +1,184 @@
+"""Getting the money: send what is due, book what the chain shows, and leave evidence of everything in between.
+
+A payment says `settling` before anything is sent and is resolved only by chain evidence, never by elapsed time (R17).
+One Transfer log pays for one payment: the log is consumed under a unique key before it is booked (R3), and booking is
+idempotent by the log's place on the chain (R24), so a crash between any two steps is repaired by repeating them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from django.db import connection
+
+from billing.domain.journal import ResultStatus, Transition
+from billing.services import dead_letters, settlements
+from telemetry import names
+from telemetry.tracing import traced
+from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
+from x402.models import Payment, PaymentState
+from x402.services.crash_points import crash_point
+
+log = structlog.get_logger(__name__)
+
+_CONSUME = """
+INSERT INTO x402_consumedlog (network, transaction_hash, log_index, beneficiary, created_at)
+SELECT network, hash, log_index, beneficiary, clock_timestamp()
+FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[]) AS consumed(network, hash, log_index, beneficiary)
+ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING
+"""
+_BENEFICIARIES = """
+SELECT consumed.beneficiary FROM x402_consumedlog AS consumed
+JOIN unnest(%s::text[], %s::text[], %s::int[]) AS wanted(network, hash, log_index)
+  ON (consumed.network, consumed.transaction_hash, consumed.log_index) = (wanted.network, wanted.hash, wanted.log_index)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one step achieved: payment ids by what happened to them, and how much is still on its way."""
+
+    settled: tuple[str, ...]
+    failed: tuple[str, ...]
+    submitted: tuple[str, ...]
+    pending: int
+    is_leader: bool
+    booked: tuple[Outcome, ...] = ()
+
+
+@traced(names.X402_SETTLE)
+def advance(facilitator: Facilitator) -> Progress:
+    """One step of settlement on one network: submit what is due, collect what is known, book it.
+
+    Locks: the relayer and due payment rows while a batch is stored; each booked payment's row inside the ledger call.
+    Safe to repeat after a crash at any point.
+    """
+    submitted = facilitator.submit()
+    if submitted.payment_ids:
+        crash_point("after_broadcast")
+    if not submitted.is_leader:
+        return Progress(settled=(), failed=(), submitted=(), pending=0, is_leader=False)
+    outcomes = facilitator.collect()
+    evidence = [outcome for outcome in outcomes if isinstance(outcome, Evidence)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if evidence:
+        crash_point("after_receipt")
+    settled = book_evidence(evidence)
+    failed = note_failures(failures)
+    return Progress(
+        settled=tuple(settled),
+        failed=tuple(failed),
+        submitted=submitted.payment_ids,
+        pending=facilitator.pending_count(),
+        is_leader=True,
+        booked=tuple(outcomes),
+    )
+
+
+def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
+    """Book each Transfer log as the settlement of its payment; returns the ids that are settled now.
+
+    Money that arrives for a payment that can no longer be served becomes a note of kind `owed` (R5).
+    A log that already paid for something else pays nothing here.
+    """
+    if not evidence:
+        return []
+    rows = {row.id: row for row in Payment.objects.filter(pk__in=[one.payment_id for one in evidence])}
+    ours = _consume(evidence, rows)
+    items = [_settled_payment(rows[one.payment_id], one) for one in evidence if one.payment_id in ours]
+    settled = []
+    for item, result in zip(items, settlements.book_settlements(items), strict=True):
+        if result.status in (ResultStatus.OK, ResultStatus.EXISTS):
+            settled.append(item.payment_id)
+        elif result.status is ResultStatus.WRONG_STATE:
+            _book_late_money(rows[item.payment_id], item)
+        else:
+            dead_letters.enqueue(
+                queue="settlement",
+                subject_id=item.payment_id,
+                reason=str(result.status),
+                payload={"schema_version": 1, "step": "book_settlement", "transaction_hash": item.tx_hash},
+                correlation_id=item.correlation_id,
+                trace_context=rows[item.payment_id].trace_context,
+            )
+    return settled
+
+
+def note_failures(failures: Sequence[Failure]) -> list[str]:
+    """Record that these submissions did not pay: the outcome is now unknown, and a dead letter will resolve it.
+
+    A revert is never final (R5): a stranger may have carried the authorization, or it may be carried again.
+    """
+    noted = []
+    for failure in failures:
+        payment = Payment.objects.get(pk=failure.payment_id)
+        moved = Payment.objects.filter(
+            pk=payment.pk, state=PaymentState.SETTLING, transaction_hash=failure.transaction_hash
+        ).update(state=PaymentState.SETTLEMENT_UNKNOWN, failure_code=failure.reason, lease_until=None)
+        if not moved:
+            continue
+        dead_letters.enqueue(
+            queue="settlement",
+            subject_id=payment.pk,
+            reason=failure.reason,
+            payload={"schema_version": 1, "step": "resolve", "transaction_hash": failure.transaction_hash},
+            correlation_id=payment.correlation_id,
+            trace_context=payment.trace_context,
+        )
+        log.warning(names.SETTLEMENT_REVERTED, payment_id=payment.pk, reason=failure.reason)
+        noted.append(payment.pk)
+    return noted
+
+
+def _consume(evidence: Sequence[Evidence], rows: dict[str, Payment]) -> set[str]:
+    """Claim each log for its payment; the ids whose log is theirs, now or since an earlier try."""
+    networks = [rows[one.payment_id].network for one in evidence]
+    hashes = [one.transaction_hash for one in evidence]
+    indexes = [one.log_index for one in evidence]
+    with connection.cursor() as cursor:
+        cursor.execute(_CONSUME, [networks, hashes, indexes, [one.payment_id for one in evidence]])
+        if cursor.rowcount == len(evidence):
+            return {one.payment_id for one in evidence}
+        cursor.execute(_BENEFICIARIES, [networks, hashes, indexes])
+        owners = {row[0] for row in cursor.fetchall()}
+    return {one.payment_id for one in evidence} & owners
+
+
+def _settled_payment(payment: Payment, evidence: Evidence) -> settlements.SettledPayment:
+    return settlements.SettledPayment(
+        payment_id=payment.id,
+        entry_id=payment.entry_id,
+        account_id=payment.account_id,
+        wallet=payment.payer,
+        network=payment.network,
+        asset_address=payment.asset,
+        pay_to=payment.pay_to,
+        amount_micro_usdc=payment.amount_micro_usdc,
+        tx_hash=evidence.transaction_hash,
+        block_hash=evidence.block_hash,
+        block_number=evidence.block_number,
+        log_index=evidence.log_index,
+        correlation_id=payment.correlation_id,
+        transition=Transition(
+            table="x402_payment",
+            row_id=payment.id,
+            from_state=payment.state,
+            to_state=PaymentState.SETTLED,
+            attempt=payment.attempt,
+            changes={
+                "transaction_hash": evidence.transaction_hash,
+                "block_hash": evidence.block_hash,
+                "block_number": evidence.block_number,
+                "log_index": evidence.log_index,
+            },
+        ),
+    )
+
+
+def _book_late_money(payment: Payment, item: settlements.SettledPayment) -> None:
+    """The row moved on without this money: settled by another worker already, or given up. Then it is owed back."""
+    payment.refresh_from_db()
+    if payment.state not in (PaymentState.DEAD, PaymentState.CREDITED, PaymentState.REFUNDED):
+        return
+    settlements.book_late_settlement(item)
+    log.warning(names.SETTLEMENT_LATE, payment_id=payment.id, state=payment.state)

@@ -1,0 +1,111 @@
+"""The settler: one thread per network in each process that takes payments.
+
+It wakes when a payment is stored, leads the relayer key while there is work, and tells waiting requests what happened.
+A process that does not lead tries again shortly; the leader meanwhile settles everyone's payments, since rows, not
+messages, say what is due. When the last payment is settled the key is kept for a moment and then given back.
+"""
+
+import threading
+import time
+
+import structlog
+from django.db import connection
+
+from telemetry import names
+from x402.chain.network_settings import networks
+from x402.facilitators.base import Facilitator
+from x402.services import facilitator_choice
+from x402.services.settlement import Progress, advance
+from x402.services.waiting import watch
+
+FOLLOW_SECONDS = 0.1  # how soon a process that does not lead tries again
+LINGER_SECONDS = 2.0  # how long an idle leader keeps the key, looking for other processes' payments
+IDLE_POLL_SECONDS = 0.025
+FIRST_RECEIPT_POLL_SECONDS = 0.002
+SLOWEST_RECEIPT_POLL_SECONDS = 0.05
+ERROR_PAUSE_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Settler:
+    """Runs settlement steps for one network while anyone waits for one."""
+
+    def __init__(self, network: str) -> None:
+        self._network = network
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        """A payment was stored: settle it. Returns at once."""
+        self._wanted.set()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=f"settler-{self._network}", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        facilitator = facilitator_choice.facilitator_for(self._network)
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._work(facilitator)
+            except Exception:
+                log.exception(names.SETTLER_FAILED, network=self._network)
+                self._pause(ERROR_PAUSE_SECONDS)
+                if watch.is_anyone_waiting():
+                    self._wanted.set()
+            finally:
+                connection.close()
+
+    def _work(self, facilitator: Facilitator) -> None:
+        """Step until nothing is due, nothing pends and nobody waits for a while; then give the key back."""
+        idle_since: float | None = None
+        poll_seconds = FIRST_RECEIPT_POLL_SECONDS
+        while True:
+            progress = step(facilitator)
+            if not progress.is_leader:
+                if not watch.is_anyone_waiting():
+                    return
+                self._pause(FOLLOW_SECONDS)
+                continue
+            if progress.submitted or progress.settled:
+                idle_since, poll_seconds = None, FIRST_RECEIPT_POLL_SECONDS
+                continue
+            if progress.pending:
+                idle_since = None
+                self._pause(poll_seconds)
+                poll_seconds = min(poll_seconds * 2, SLOWEST_RECEIPT_POLL_SECONDS)
+                continue
+            idle_since = idle_since or time.monotonic()
+            if time.monotonic() - idle_since > LINGER_SECONDS:
+                facilitator.release()
+                return
+            self._pause(IDLE_POLL_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, unless a payment arrives. No database connection is held meanwhile."""
+        if self._wanted.wait(seconds):
+            self._wanted.clear()
+
+
+def step(facilitator: Facilitator) -> Progress:
+    """One settlement step, and the news of it to whoever waits in this process."""
+    progress = advance(facilitator)
+    watch.announce([*progress.settled, *progress.failed])
+    facilitator.forget(progress.booked)
+    return progress
+
+
+_settlers: dict[str, Settler] = {}
+_settlers_lock = threading.Lock()
+
+
+def wake(network: str) -> None:
+    """Make sure this network's payments are being settled by some process."""
+    with _settlers_lock:
+        if network not in _settlers and network in networks():
+            _settlers[network] = Settler(network)
+    _settlers[network].wake()

@@ -1,0 +1,134 @@
+"""Nothing rests for ever: every non-final state has a maximum age and a named exit (R35).
+
+Each sweep is safe to run anywhere, any number of times, and works on a bounded number of rows, oldest first.
+Lost wake-ups and dead processes are repaired here; what a live process holds is left alone, judged by its lease.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from django.db import connection
+
+from billing.domain.errors import LostLease
+from telemetry import names
+from x402.models import Payment, PaymentState
+from x402.models.payment import Method
+from x402.services import evidence
+from x402.services.serving import credit_failed_work
+from x402.services.waiting import watch
+
+SWEEP_LIMIT = 200
+CRASHED_STATUS = 502
+UNSERVED_HOURS = 24
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many payments each exit took."""
+
+    became_unknown: int
+    resolved: int
+    credited_after_crash: int
+    credited_unserved: int
+    given_up: int
+
+
+def sweep_payments() -> Swept:
+    """Move every over-age payment to its exit. Locks one row at a time."""
+    became_unknown = _end_settling_leases()
+    resolved = _resolve_unknown()
+    crashed = sum(credit_if_crashed(payment_id) for payment_id in _ids(_CRASHED, []))
+    unserved = sum(_credit_unserved(payment_id) for payment_id in _ids(_UNSERVED, [UNSERVED_HOURS]))
+    return Swept(became_unknown, resolved, crashed, unserved, _give_up_unclaimed())
+
+
+_SETTLING_WITHOUT_LEASE = """
+UPDATE x402_payment SET state = 'settlement_unknown', failure_code = 'settlement_pending',
+  updated_at = clock_timestamp()
+WHERE id IN (
+  SELECT id FROM x402_payment WHERE state = 'settling' AND lease_until < clock_timestamp()
+  ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+_UNKNOWN = "SELECT id FROM x402_payment WHERE state = 'settlement_unknown' ORDER BY created_at LIMIT %s"
+_CRASHED = (
+    "SELECT id FROM x402_payment WHERE state = 'serving' AND lease_until < clock_timestamp()"
+    " AND (on_crash <> 'rerun' OR attempt > 1 OR lease_until < clock_timestamp() - interval '1 minute')"
+    " ORDER BY created_at LIMIT %s"
+)
+_UNSERVED = (
+    "SELECT id FROM x402_payment WHERE state = 'settled' AND settled_at < clock_timestamp() - make_interval(hours => %s)"
+    " ORDER BY created_at LIMIT %s"
+)
+_OVERDUE = (
+    "SELECT id FROM x402_payment WHERE state = 'verified' AND lease_until < clock_timestamp()"
+    " AND valid_before < extract(epoch FROM clock_timestamp()) ORDER BY created_at LIMIT %s"
+)
+
+
+def credit_if_crashed(payment_id: str) -> bool:
+    """Give the whole amount back when the process that served this payment died; at most one caller wins.
+
+    Taking over raises the attempt, so that the first process, if it wakes, can no longer commit its answer (R6).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE x402_payment SET attempt = attempt + 1, updated_at = clock_timestamp(),"
+            " lease_until = clock_timestamp() + interval '30 seconds'"
+            " WHERE id = %s AND state = 'serving' AND lease_until < clock_timestamp() RETURNING attempt",
+            [payment_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    payment = Payment.objects.get(pk=payment_id)
+    try:
+        credit_failed_work(payment, attempt=row[0], code="work_interrupted", status=CRASHED_STATUS)
+    except LostLease:
+        return False
+    watch.announce([payment_id])
+    return True
+
+
+def _credit_unserved(payment_id: str) -> bool:
+    payment = Payment.objects.get(pk=payment_id)
+    try:
+        credit_failed_work(payment, attempt=payment.attempt, code="answer_not_fetched", status=410)
+    except LostLease:
+        return False
+    return True
+
+
+def _end_settling_leases() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLING_WITHOUT_LEASE, [SWEEP_LIMIT])
+        return int(cursor.rowcount)
+
+
+def _resolve_unknown() -> int:
+    resolved = 0
+    for payment_id in _ids(_UNKNOWN, []):
+        payment = Payment.objects.get(pk=payment_id)
+        resolved += evidence.resolve(payment) != PaymentState.SETTLEMENT_UNKNOWN
+    return resolved
+
+
+def _give_up_unclaimed() -> int:
+    """Authorizations nobody waits for and that expired: dead when the chain, at a final block, shows them unused."""
+    given_up = 0
+    for payment_id in _ids(_OVERDUE, []):
+        payment = Payment.objects.get(pk=payment_id)
+        if payment.method == Method.CREDIT_NOTES:
+            given_up += evidence.bury(payment, reason="never_held")
+        else:
+            given_up += evidence.resolve(payment) == PaymentState.DEAD
+    if given_up:
+        log.info(names.PAYMENT_DIED, payments=given_up)
+    return given_up
+
+
+def _ids(query: str, parameters: list[object]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*parameters, SWEEP_LIMIT])
+        return [row[0] for row in cursor.fetchall()]

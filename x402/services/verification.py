@@ -1,0 +1,274 @@
+"""From a payment header to a payment row: every check of the specification, in the order R19 fixes.
+
+Decoding and the signature come first, then the row; only a payment nobody has seen meets quote, price, window, balance
+and limits. Inserting the row is the replay guard: its unique key decides races, in this process or between processes.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import IntegrityError
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.services.wallets import account_of_wallet
+from telemetry import names, propagation
+from telemetry.configuration import loa
+from telemetry.correlation import bind_correlation_id
+from telemetry.identifiers import new_id, new_payment_id
+from telemetry.tracing import annotate, traced
+from x402.chain.network_settings import Asset, Network, network_of
+from x402.chain.state import ChainState, verify_chain_state
+from x402.models import Payment, PaymentState
+from x402.pricing import Quotation
+from x402.protocol import quote_token
+from x402.protocol.errors import MalformedPayment, PaymentRefused, QuoteRefused
+from x402.protocol.payload import Authorization, Payload, read_payload
+from x402.protocol.quote_token import QuoteToken
+from x402.protocol.requirements import Requirements, require_accepted
+from x402.protocol.schemes import exact_eip3009
+from x402.services.endpoints import Endpoint
+from x402.services.facilitator_choice import rpc_of
+from x402.services.keys import hash_of
+from x402.services.offers import quote_keys, requirements_for
+from x402.services.paid_requests import PaidRequest
+
+CLAIM_MARGIN_SECONDS = 5
+BLOCKS_TO_INCLUDE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A decoded payment whose signature holds."""
+
+    payload: Payload
+    authorization: Authorization
+    network: Network
+    asset: Asset
+    quote_token: str
+
+
+class NonceAlreadyUsed(Exception):
+    """Raised when the chain shows the nonce used and nothing proves that it was used to pay us for this (R11)."""
+
+
+def decode(incoming: PaidRequest) -> Presented:
+    """The payment of this request, with its signature checked locally. Changes nothing, asks nobody.
+
+    Raises PaymentRefused with the specification's reason, MalformedPayment.
+    """
+    if incoming.header is None:
+        raise MalformedPayment("invalid_payment_header", "There is no payment.")
+    payload = read_payload(incoming.header)
+    network = network_of(payload.network)
+    if network is None:
+        raise PaymentRefused("invalid_network", "This network is not offered.")
+    asset = network.asset_at(payload.accepted.asset) if payload.accepted else network.assets[0]
+    if asset is None:
+        raise PaymentRefused("invalid_payment_requirements", "This asset is not offered.")
+    if payload.scheme != "exact":
+        raise PaymentRefused("unsupported_scheme", "The offer is exact.")
+    authorization = payload.exact
+    exact_eip3009.require_signature(requirements_for(network, asset, amount_micro_usdc=0), authorization)
+    incoming.quote_token = payload.quote_token or ""
+    if payload.payment_identifier:
+        identifier = hash_of(payload.payment_identifier)
+        if incoming.key_hash not in ("", identifier):
+            raise MalformedPayment("ambiguous_payment", "Idempotency-Key and payment-identifier differ.")
+        incoming.key_hash = identifier
+    return Presented(payload, authorization, network, asset, incoming.quote_token)
+
+
+def known_payment(presented: Presented) -> Payment | None:
+    """The row of this authorization, whatever its spelling (R18), or None."""
+    return Payment.objects.filter(
+        network=presented.network.caip2,
+        verifying_contract=presented.asset.address.lower(),
+        payer="0x" + presented.authorization.from_.hex(),
+        nonce="0x" + presented.authorization.nonce.hex(),
+    ).first()
+
+
+@traced(names.X402_VERIFY)
+def verify(
+    presented: Presented, *, incoming: PaidRequest, endpoint: Endpoint, quotation: Quotation
+) -> tuple[Payment, bool]:
+    """The row of a payment that passes every check, and whether this call made it.
+
+    Asks the chain in one batched call. Raises PaymentRefused (402), QuoteRefused's reasons among them, and
+    NonceAlreadyUsed (409). Locks nothing; of concurrent calls for one authorization one inserts.
+    """
+    quote = _quote_of(presented, incoming)
+    agreed = _agreed_price(presented, incoming, endpoint, quotation=quotation, quote=quote)
+    credit_applied = quote.credit_applied_micro_usdc if quote else 0
+    requirements = requirements_for(
+        presented.network,
+        presented.asset,
+        amount_micro_usdc=agreed.max_cost_micro_usdc - credit_applied,
+        token=presented.quote_token,
+    )
+    _require_terms(presented, incoming, requirements)
+    state = verify_chain_state(
+        rpc_of(presented.network.caip2),
+        multicall3=presented.network.multicall3,
+        asset=presented.asset.address,
+        authorizations=[presented.authorization],
+    )
+    _require_chain(presented, state)
+    payment = _row(presented, incoming, endpoint, quote=quote, price_version=agreed.price_version)
+    payment.payer_has_code = state.facts[0].payer_has_code
+    return _insert(payment, presented)
+
+
+def _quote_of(presented: Presented, incoming: PaidRequest) -> QuoteToken | None:
+    """The quote a version 2 payment echoes; version 1 echoes nothing."""
+    if not presented.quote_token:
+        if presented.payload.version == 2:
+            raise PaymentRefused("invalid_payment_requirements", "accepted.extra.quote is missing; echo the offer whole.")
+        return None
+    try:
+        quote = quote_token.read(presented.quote_token, keys=quote_keys(), now=int(time.time()))
+    except QuoteRefused as refusal:
+        code = "quote_expired" if refusal.reason == "expired" else "quote_unknown"
+        raise PaymentRefused(code, refusal.detail) from None
+    if quote.request_hash.hex() != incoming.request_hash:
+        raise PaymentRefused("request_changed", "This quote is for another request.")
+    if quote.wallet is not None and quote.wallet != presented.authorization.from_:
+        raise PaymentRefused("credit_changed", "This quote applies another wallet's credit.")
+    return quote
+
+
+def _agreed_price(
+    presented: Presented,
+    incoming: PaidRequest,
+    endpoint: Endpoint,
+    *,
+    quotation: Quotation,
+    quote: QuoteToken | None,
+) -> Quotation:
+    """The price this payment was made for, computed anew: the quote is evidence, not authority (R20)."""
+    value = presented.authorization.value
+    if quote is None:
+        if value == quotation.max_cost_micro_usdc:
+            return quotation
+        earlier = getattr(endpoint.price, "maximum_within", None)
+        candidates = earlier(incoming.priced, loa("QUOTE_TTL_SECONDS")) if earlier else []
+        return next((one for one in candidates if one.max_cost_micro_usdc == value), quotation)
+    if quote.price_version == quotation.price_version:
+        agreed: Quotation | None = quotation
+    else:
+        agreed = endpoint.price.maximum_at(incoming.priced, quote.price_version)
+    if agreed is None:
+        raise PaymentRefused("quote_revoked", "The price of this quote was revoked.")
+    if agreed.max_cost_micro_usdc != quote.max_cost_micro_usdc:
+        raise PaymentRefused("quote_unknown", "The quote does not say what this request costs.")
+    return agreed
+
+
+def _require_terms(presented: Presented, incoming: PaidRequest, requirements: Requirements) -> None:
+    payload = presented.payload
+    if payload.accepted is not None:
+        require_accepted(requirements, payload.accepted)
+    if payload.resource_url is not None and payload.resource_url != incoming.url:
+        raise PaymentRefused("resource_mismatch", "This payment is for another resource.")
+    exact_eip3009.require_terms(requirements, presented.authorization)
+    if presented.authorization.value > loa("PAYMENT_CEILING_MICRO_USDC"):
+        raise PaymentRefused("invalid_exact_evm_payload_authorization_value", "The payment is above the ceiling.")
+    budget = exact_eip3009.SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
+    exact_eip3009.require_window(
+        presented.authorization, now=int(time.time()), settlement_budget_seconds=budget
+    )
+
+
+def _require_chain(presented: Presented, state: ChainState) -> None:
+    facts = state.facts[0]
+    if facts.payer_has_code:
+        raise PaymentRefused(
+            "invalid_exact_evm_payload_signature", "Contract wallets are not accepted by this endpoint."
+        )
+    if facts.is_used:
+        raise NonceAlreadyUsed
+    if facts.balance < presented.authorization.value:
+        raise PaymentRefused("insufficient_funds", "The payer's balance is below the price.")
+    chain_now = max(state.block_timestamp, 0)
+    if presented.authorization.valid_before <= chain_now:
+        raise PaymentRefused("invalid_exact_evm_payload_authorization_valid_before", "The authorization has expired.")
+
+
+def _row(
+    presented: Presented,
+    incoming: PaidRequest,
+    endpoint: Endpoint,
+    *,
+    quote: QuoteToken | None,
+    price_version: int,
+) -> Payment:
+    authorization = presented.authorization
+    payer = "0x" + authorization.from_.hex()
+    correlation_id = quote.quote_id if quote else new_id("quo")
+    bind_correlation_id(correlation_id)
+    trace = propagation.unpacked(quote.trace_context if quote else None)
+    payment = Payment(
+        id=new_payment_id(),
+        protocol_version=presented.payload.version,
+        network=presented.network.caip2,
+        verifying_contract=presented.asset.address.lower(),
+        payer=payer,
+        nonce="0x" + authorization.nonce.hex(),
+        asset=presented.asset.address.lower(),
+        pay_to=presented.network.pay_to.lower(),
+        amount_micro_usdc=authorization.value,
+        credit_applied_micro_usdc=quote.credit_applied_micro_usdc if quote else 0,
+        valid_after=authorization.valid_after,
+        valid_before=min(authorization.valid_before, 2**63 - 1),
+        signature=authorization.signature,
+        request_hash=incoming.request_hash,
+        request_method=incoming.priced.method,
+        request_path=incoming.priced.path[:512],
+        quote_id=correlation_id,
+        quote_token_hash=quote_token.token_hash(presented.quote_token) if presented.quote_token else "",
+        price_version=price_version,
+        idempotency_key_hash=incoming.key_hash,
+        correlation_id=correlation_id,
+        trace_context=incoming.traceparent or trace.get(propagation.TRACEPARENT, ""),
+        account_id=account_of_wallet(payer).pk,
+        entry_id=new_id("ent"),
+        on_crash=endpoint.on_crash,
+        lease_until=claim_until(),
+    )
+    annotate({names.PAYMENT_ID: payment.pk, names.WALLET_ADDRESS: payer, names.QUOTE_ID: correlation_id})
+    return payment
+
+
+def _insert(payment: Payment, presented: Presented) -> tuple[Payment, bool]:
+    try:
+        payment.save(force_insert=True)
+    except IntegrityError:
+        known = known_payment(presented)
+        if known is None:
+            raise
+        annotate({names.IS_REPLAY: True})
+        return known, False
+    annotate({names.IS_REPLAY: False})
+    return payment, True
+
+
+def claim_until() -> datetime:
+    """How long a live request may wait for its payment; a payment without a live claim is not settled."""
+    return timezone.now() + timedelta(seconds=loa("WAIT_SECONDS") + CLAIM_MARGIN_SECONDS)
+
+
+def credit_deadline() -> int:
+    """When a credit spend that was never held is given up. Units: Unix seconds."""
+    return int(datetime.now(tz=UTC).timestamp()) + loa("QUOTE_TTL_SECONDS")
+
+
+def renew_claim(payment: Payment) -> None:
+    """A live request waits for this payment again: let it be settled."""
+    until = claim_until()
+    renewed = Payment.objects.filter(
+        Q(state=PaymentState.VERIFIED) | Q(state=PaymentState.SETTLEMENT_UNKNOWN), pk=payment.pk
+    ).update(lease_until=until)
+    if renewed:
+        payment.lease_until = until

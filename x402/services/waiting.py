@@ -1,0 +1,124 @@
+"""Requests that wait for a payment: in memory, without a database connection, woken by one listener per process (R22).
+
+Whoever settles or serves in this process announces it here. What other processes do is seen by the listener, which
+asks the database about all waiting payments in one query, only while someone waits.
+"""
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+
+import structlog
+from django.db import DatabaseError, connection
+
+from telemetry import names
+from telemetry.configuration import loa
+
+LISTEN_SECONDS = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class TooManyWaiters(Exception):
+    """Raised when a payment already has as many waiting requests as the limit allows."""
+
+
+class Ticket:
+    """One waiting request. Use as a context manager; `wait` returns when there may be news."""
+
+    def __init__(self, registry: "Watch", payment_id: str, known_state: str) -> None:
+        self._registry = registry
+        self.payment_id = payment_id
+        self.known_state = known_state
+        self._news = threading.Event()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether there may be news of the payment. Gives this thread's database connection back first."""
+        connection.close()
+        heard = self._news.wait(timeout_seconds)
+        self._news.clear()
+        return heard
+
+    def tell(self) -> None:
+        self._news.set()
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._registry.leave(self)
+
+
+class Watch:
+    """All waiting requests of this process, by payment."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tickets: dict[str, list[Ticket]] = {}
+        self._someone_waits = threading.Event()
+        self._listener: threading.Thread | None = None
+
+    def join(self, payment_id: str, *, known_state: str) -> Ticket:
+        """Register a waiting request. Raises TooManyWaiters."""
+        ticket = Ticket(self, payment_id, known_state)
+        with self._lock:
+            waiting = self._tickets.setdefault(payment_id, [])
+            if len(waiting) >= int(loa("WAITERS_PER_PAYMENT")):
+                raise TooManyWaiters(payment_id)
+            waiting.append(ticket)
+            self._someone_waits.set()
+            if self._listener is None or not self._listener.is_alive():
+                self._listener = threading.Thread(target=self._listen, name="payment-listener", daemon=True)
+                self._listener.start()
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request no longer waits."""
+        with self._lock:
+            waiting = self._tickets.get(ticket.payment_id, [])
+            if ticket in waiting:
+                waiting.remove(ticket)
+            if not waiting:
+                self._tickets.pop(ticket.payment_id, None)
+            if not self._tickets:
+                self._someone_waits.clear()
+
+    def announce(self, payment_ids: Iterable[str]) -> None:
+        """There is news of these payments."""
+        with self._lock:
+            told = [ticket for payment_id in payment_ids for ticket in self._tickets.get(payment_id, ())]
+        for ticket in told:
+            ticket.tell()
+
+    def is_anyone_waiting(self) -> bool:
+        return self._someone_waits.is_set()
+
+    def _listen(self) -> None:
+        """Tell of changes other processes made, while anyone waits; the thread ends when nobody has for a while."""
+        while self._someone_waits.wait(timeout=60):
+            threading.Event().wait(LISTEN_SECONDS)
+            try:
+                self.announce(self._changed())
+            except DatabaseError:
+                log.warning(names.LISTENER_FAILED)
+            finally:
+                connection.close()
+
+    def _changed(self) -> list[str]:
+        with self._lock:
+            known = {payment_id: tickets[0].known_state for payment_id, tickets in self._tickets.items()}
+        if not known:
+            return []
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM x402_payment JOIN unnest(%s::text[], %s::text[]) AS known(payment_id, state)"
+                " ON id = known.payment_id WHERE x402_payment.state <> known.state"
+                " OR (x402_payment.state = 'serving' AND lease_until < clock_timestamp())",
+                [list(known), list(known.values())],
+            )
+            return [row[0] for row in cursor.fetchall()]
+
+
+watch = Watch()

@@ -1,0 +1,42 @@
+"""Celery's thin wrappers: at least once, on rows, with idempotent effect."""
+
+from celery import shared_task
+
+from x402.chain.network_settings import networks
+from x402.services import settler, sweeps
+from x402.services.facilitator_choice import facilitator_for
+
+STEPS_PER_RUN = 40
+
+BEAT_SCHEDULE = {
+    "x402-settle-due": {"task": "x402.settle_due", "schedule": 5.0, "options": {"queue": "settlement", "expires": 5}},
+    "x402-sweep-payments": {"task": "x402.sweep_payments", "schedule": 15.0, "options": {"expires": 15}},
+}
+
+
+@shared_task(name="x402.settle_due")
+def settle_due() -> int:
+    """Settle what waits on every network, unless another process leads; the number of payments settled."""
+    settled = 0
+    for network in networks():
+        facilitator = facilitator_for(network)
+        for _ in range(STEPS_PER_RUN):
+            progress = settler.step(facilitator)
+            settled += len(progress.settled)
+            if not progress.is_leader or not (progress.submitted or progress.pending):
+                break
+        facilitator.release()
+    return settled
+
+
+@shared_task(name="x402.sweep_payments")
+def sweep_payments() -> dict[str, int]:
+    """Move over-age payments to their exits."""
+    swept = sweeps.sweep_payments()
+    return {
+        "became_unknown": swept.became_unknown,
+        "resolved": swept.resolved,
+        "credited_after_crash": swept.credited_after_crash,
+        "credited_unserved": swept.credited_unserved,
+        "given_up": swept.given_up,
+    }
