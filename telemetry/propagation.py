@@ -60,3 +60,22 @@ def adopt_trace_id(carrier: Mapping[str, str]) -> str:
 def adopted_trace_id() -> str:
     """The trace id remembered for this request, or the empty string."""
     return _fallback_trace_id.get()
+
+
+def packed(parent: str) -> bytes | None:
+    """A `traceparent` as the 25 bytes a quote token has room for (trace id, span id, flags); None when it is none.
+
+    >>> len(packed("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+    25
+    """
+    if not is_traceparent(parent):
+        return None
+    _, trace, span, flags = parent.split("-")
+    return bytes.fromhex(trace + span + flags)
+
+
+def unpacked(context: bytes | None) -> dict[str, str]:
+    """The carrier for 25 bytes made by `packed`; empty when there were none."""
+    if context is None:
+        return {}
+    return {TRACEPARENT: f"00-{context[:16].hex()}-{context[16:24].hex()}-{context[24:].hex()}"}
