@@ -1,0 +1,148 @@
+"""Which Transfer belongs to which authorization: the one question that decides whether money arrived (rule R3).
+
+A token with EIP-3009 emits AuthorizationUsed(payer, nonce) and moves the money next, so the payment's Transfer is the
+next log of the same emitter, with exactly the signed from, to and value. That holds in our own batches and in a
+stranger's transaction alike, and a transaction's status is never evidence. Two equal transfers in one batch are told
+apart by the nonce before them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from x402.chain import abi, tokens
+from x402.chain.rpc import Json, OutcomeUnknown, RpcClient, bytes_of, number_of
+from x402.protocol.payload import Authorization
+
+BLOCKS_PER_SEARCH: Final = 2_000  # the widest range common public nodes answer
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log of a mined transaction; hashes and topics in lower-case hex, `address` as 20 bytes."""
+
+    address: bytes
+    topics: tuple[str, ...]
+    data: bytes
+    transaction_hash: str
+    block_hash: str
+    block_number: int
+    log_index: int
+
+
+class Use(StrEnum):
+    """What became of a nonce. Only PAID is a payment; the others can never become one."""
+
+    PAID = "paid"
+    CANCELED = "canceled"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class NonceUse:
+    """How a nonce was used, and the log that shows it: the Transfer when PAID, else the use or cancellation."""
+
+    use: Use
+    log: Log
+
+
+def logs_of(receipt: Mapping[str, object]) -> list[Log]:
+    """The logs of a receipt, in order. Raises OutcomeUnknown when they cannot be read."""
+    logs = receipt.get("logs")
+    if not isinstance(logs, list):
+        raise OutcomeUnknown("a receipt without logs")
+    return [_log(entry) for entry in logs]
+
+
+def transfer_of(receipt: Mapping[str, object], *, asset: str, authorization: Authorization) -> int | None:
+    """The log index, within its block, of the one Transfer that pays this authorization; None when there is none.
+
+    Raises OutcomeUnknown when the receipt cannot be read.
+    """
+    use = use_of(logs_of(receipt), asset=asset, authorization=authorization)
+    return use.log.log_index if use is not None and use.use is Use.PAID else None
+
+
+def use_of(logs: Sequence[Log], *, asset: str, authorization: Authorization) -> NonceUse | None:
+    """What these logs of one transaction say of the authorization's nonce; None when they do not name it."""
+    emitter = abi.address_of(asset)
+    payer, nonce = _topic(authorization.from_), _topic(authorization.nonce)
+    own = [log for log in logs if log.address == emitter and log.topics]
+    for position, log in enumerate(own):
+        if log.topics[1:] != (payer, nonce):
+            continue
+        if log.topics[0] == tokens.AUTHORIZATION_CANCELED_TOPIC:
+            return NonceUse(Use.CANCELED, log)
+        if log.topics[0] == tokens.AUTHORIZATION_USED_TOPIC:
+            following = own[position + 1] if position + 1 < len(own) else None
+            if following is not None and _pays(following, authorization):
+                return NonceUse(Use.PAID, following)
+            return NonceUse(Use.OTHER, log)
+    return None
+
+
+def find_use(
+    rpc: RpcClient, *, asset: str, authorization: Authorization, from_block: int, to_block: int
+) -> NonceUse | None:
+    """Search a range of blocks, newest first, for what used or cancelled this nonce, whoever carried it.
+
+    None says that these blocks hold no use of it, no more. Raises RpcFailure.
+    """
+    topics = [
+        [tokens.AUTHORIZATION_USED_TOPIC, tokens.AUTHORIZATION_CANCELED_TOPIC],
+        _topic(authorization.from_),
+        _topic(authorization.nonce),
+    ]
+    for first, last in _ranges(from_block, to_block):
+        found = rpc.call(
+            "eth_getLogs",
+            [{"address": asset, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}],
+        )
+        if not isinstance(found, list):
+            raise OutcomeUnknown("the node's logs are not a list")
+        for entry in reversed(found):
+            receipt = rpc.call("eth_getTransactionReceipt", [_log(entry).transaction_hash])
+            if not isinstance(receipt, dict):
+                raise OutcomeUnknown("the node shows a log but not its receipt")
+            use = use_of(logs_of(receipt), asset=asset, authorization=authorization)
+            if use is not None:
+                return use
+    return None
+
+
+def _ranges(from_block: int, to_block: int) -> Iterator[tuple[int, int]]:
+    last = to_block
+    while last >= from_block:
+        first = max(from_block, last - BLOCKS_PER_SEARCH + 1)
+        yield first, last
+        last = first - 1
+
+
+def _pays(log: Log, authorization: Authorization) -> bool:
+    return log.topics == (
+        tokens.TRANSFER_TOPIC,
+        _topic(authorization.from_),
+        _topic(authorization.to),
+    ) and log.data == authorization.value.to_bytes(32, "big")
+
+
+def _log(entry: Json) -> Log:
+    if not isinstance(entry, dict):
+        raise OutcomeUnknown("a log that is not an object")
+    topics = entry.get("topics")
+    if entry.get("removed") is True or not isinstance(topics, list):
+        raise OutcomeUnknown("a log that was removed or has no topics")
+    return Log(
+        address=bytes_of(entry.get("address")),
+        topics=tuple(str(topic).lower() for topic in topics),
+        data=bytes_of(entry.get("data")),
+        transaction_hash=str(entry.get("transactionHash")).lower(),
+        block_hash=str(entry.get("blockHash")).lower(),
+        block_number=number_of(entry.get("blockNumber")),
+        log_index=number_of(entry.get("logIndex")),
+    )
+
+
+def _topic(value: bytes) -> str:
+    return "0x" + value.rjust(32, b"\0").hex()

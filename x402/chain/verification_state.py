@@ -1,0 +1,140 @@
+"""What the chain says of signed authorizations at one block: nonce used, balance, code at the payer.
+
+One HTTP round trip for any number of payments: a batch of the block's header, one `aggregate3` call and the payers'
+code. All answers name their block, because a refusal or an acceptance is only as good as the block it was read at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from x402.chain import abi, multicall, tokens
+from x402.chain.rpc import Call, Json, OutcomeUnknown, RpcClient, bytes_of, number_of
+from x402.protocol.errors import PaymentRefused
+from x402.protocol.payload import Authorization
+from x402.protocol.schemes.exact_eip3009 import ChainQuestions
+
+ATTEMPTS: Final = 3  # a block that arrives between header and call makes one more round trip; three in a row do not
+_CALLS_PER_QUESTION: Final = 2
+_CALLS_FOR_BLOCK: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block by number, hash (hex with 0x) and timestamp (Unix seconds)."""
+
+    number: int
+    hash: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationState:
+    """One payment at that block. `balance` in the asset's atomic unit; a cancelled nonce counts as used."""
+
+    is_used: bool
+    balance: int
+    payer_has_code: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Answers in the order of the questions, all read at `block`."""
+
+    block: Block
+    authorizations: tuple[AuthorizationState, ...]
+
+
+def verify_chain_state(
+    rpc: RpcClient, questions: Sequence[ChainQuestions], *, multicall3: str, block: str = "latest"
+) -> ChainState:
+    """The state of these authorizations at one block, `latest`, `finalized` or a number in hex.
+
+    Raises RpcFailure; OutcomeUnknown also when a token or Multicall3 does not answer as its ABI promises, since a call
+    to an address without code succeeds with nothing.
+    """
+    for _ in range(ATTEMPTS):
+        calls = _calls(questions, multicall3, block)
+        header, aggregated, *codes = rpc.batch(calls)
+        state = _read(header, aggregated, codes=codes, questions=questions)
+        if state is not None:
+            return state
+    raise OutcomeUnknown("blocks arrive faster than one of them can be read")
+
+
+def authorization_state(
+    rpc: RpcClient, authorization: Authorization, *, asset: str, multicall3: str, block: str = "latest"
+) -> ChainState:
+    """`verify_chain_state` for one authorization of the token at `asset`."""
+    question = ChainQuestions(
+        asset=abi.address_of(asset),
+        payer=authorization.from_,
+        nonce=authorization.nonce,
+        value=authorization.value,
+    )
+    return verify_chain_state(rpc, [question], multicall3=multicall3, block=block)
+
+
+def require_payable(state: AuthorizationState, *, value: int) -> None:
+    """Refuse a payment whose nonce is gone, whose payer has code, or that the balance does not cover.
+
+    A payer with code is checked by the token itself, not by recovery, and is not accepted by default (rule R26).
+    Raises PaymentRefused with the specification's reason.
+    """
+    if state.is_used:
+        raise PaymentRefused("invalid_exact_evm_nonce_already_used", "this authorization was used or cancelled")
+    if state.payer_has_code:
+        raise PaymentRefused("invalid_exact_evm_payload_signature", "accounts with code cannot pay here")
+    if state.balance < value:
+        raise PaymentRefused("insufficient_funds", "the payer's balance does not cover the price")
+
+
+def _calls(questions: Sequence[ChainQuestions], multicall3: str, block: str) -> list[Call]:
+    aggregator = abi.address_of(multicall3)
+    inner: list[tuple[str | bytes, bytes]] = [
+        (aggregator, multicall.BLOCK_NUMBER),
+        (aggregator, multicall.BLOCK_TIMESTAMP),
+    ]
+    for question in questions:
+        inner.append((question.asset, tokens.authorization_state(question.payer, question.nonce)))
+        inner.append((question.asset, tokens.balance_of(question.payer)))
+    data = "0x" + multicall.encode_aggregate3(inner).hex()
+    calls: list[Call] = [
+        ("eth_getBlockByNumber", [block, False]),
+        ("eth_call", [{"to": multicall3, "data": data}, block]),
+    ]
+    calls += [("eth_getCode", ["0x" + question.payer.hex(), block]) for question in questions]
+    return calls
+
+
+def _read(
+    header: Json, aggregated: Json, *, codes: Sequence[Json], questions: Sequence[ChainQuestions]
+) -> ChainState | None:
+    """The state, or None when header and call were answered at different blocks."""
+    if not isinstance(header, dict):
+        raise OutcomeUnknown("the node does not know that block")
+    block = Block(number_of(header.get("number")), str(header.get("hash")), number_of(header.get("timestamp")))
+    try:
+        results = multicall.decode_aggregate3(
+            bytes_of(aggregated), count=_CALLS_FOR_BLOCK + _CALLS_PER_QUESTION * len(questions)
+        )
+        facts = [_fact(result) for result in results]
+    except abi.UnreadableAnswer as error:
+        raise OutcomeUnknown(str(error)) from error
+    if facts[1] != block.timestamp:
+        return None
+    pairs = zip(facts[_CALLS_FOR_BLOCK::2], facts[_CALLS_FOR_BLOCK + 1 :: 2], codes, strict=True)
+    return ChainState(
+        block=block,
+        authorizations=tuple(
+            AuthorizationState(is_used=used != 0, balance=balance, payer_has_code=code not in ("0x", "0x0", None))
+            for used, balance, code in pairs
+        ),
+    )
+
+
+def _fact(result: tuple[bool, bytes]) -> int:
+    succeeded, data = result
+    if not succeeded:
+        raise abi.UnreadableAnswer("a contract reverted where its ABI promises an answer")
+    return abi.read_word(data, 0)
