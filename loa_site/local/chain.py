@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loa_site.local import binaries, ports, process, wallets
+import contracts
+from loa_site.local import binaries, genesis, ports, process
 from loa_site.local.errors import LocalStackError
 
 CHAIN_ID = 84532
 START_SECONDS = 15.0
-ETHER = 10**18
-GAS_MONEY = {"relayer": 100 * ETHER, "master minter": 10 * ETHER}
 
 
 @dataclass(slots=True)
@@ -85,7 +84,6 @@ class Chain:
         return ports.is_open(self.port) and int(self.call("eth_chainId"), 16) == CHAIN_ID
 
     def _prepare(self) -> None:
-        """Give the relayer and the minter gas; payers sign off the chain and need none."""
-        self.call_all(
-            [("anvil_setBalance", [wallets.wallet(name).address, hex(amount)]) for name, amount in GAS_MONEY.items()]
-        )
+        """Put contracts, token balances and gas where they belong; a kept chain has them already."""
+        if self.call("eth_getCode", contracts.USDC_ADDRESS, "latest") == "0x":
+            self.call_all(genesis.calls())

@@ -31,5 +31,5 @@ def require_free(port: int, *, variable: str) -> None:
         except OSError as error:
             raise LocalStackError(
                 f"Port {port} on {HOST} is in use.",
-                f"Stop what uses it (`make stop` if it is an earlier stack), or choose another: {variable}=… make serve",
+                f"`make stop` ends an earlier stack; or choose another port: {variable}=… make serve",
             ) from error

@@ -22,6 +22,7 @@ from loa_site.local.errors import LocalStackError
 
 OWNER, APPLICATION, ADMIN = "loa_owner", "loa_app", "loa_admin"
 START_SECONDS = 30.0
+OUTSIDE = os.environ.get("LOCAL_DATA_HOME", "/var/lib" if os.geteuid() == 0 else tempfile.gettempdir())
 SERVE_OPTIONS = ("max_connections=200", "unix_socket_directories=", "log_min_messages=warning")
 # A test's data is worthless after a power failure, so it need not wait for the disk.
 THROWAWAY_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum_naptime=5min")
@@ -184,7 +185,7 @@ def reachable_home(folder: Path, *, account: process.Account | None) -> Path:
 
 def outside_home(folder: Path) -> Path:
     """Where programs and data go when our own folder is closed to the unprivileged account."""
-    return Path("/var/tmp") / f"loa-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    return Path(OUTSIDE) / f"loa-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
 
 
 def reachable_programs(home: Path, *, account: process.Account | None) -> Path:

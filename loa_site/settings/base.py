@@ -11,6 +11,7 @@ from typing import Any
 
 from loa_site.settings import networks
 from loa_site.settings.environment import Environment
+from telemetry.configuration import DEFAULTS
 
 env = Environment(os.environ)
 
@@ -51,7 +52,7 @@ OUR_APPS = [
 ]
 
 INSTALLED_APPS = [
-    "loa_site.admin_app.LoaAdminConfig",
+    "django.contrib.admin" if env.optional("LOA_TEST_APPS") else "loa_site.admin_app.LoaAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -69,6 +70,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "telemetry.middleware.CorrelationMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -230,20 +232,9 @@ LOA: dict[str, Any] = {
     "SIWE_URI": env.text("LOA_SIWE_URI", PUBLIC_ORIGIN),
 }
 
-# Set only where a deployment differs from the documented default.
-for _name in ("QUOTE_TTL_SECONDS", "WAIT_SECONDS", "WAITERS_PER_PAYMENT"):
-    if env.optional(f"LOA_{_name}"):
-        LOA[_name] = env.integer(f"LOA_{_name}", minimum=1)
-for _name in ("PAYMENT_CEILING_MICRO_USDC", "CREDIT_NOTE_MAX_DELTA_MICRO_USDC", "FINALIZE_RISK_LIMIT_MICRO_USD"):
-    if env.optional(f"LOA_{_name}"):
-        LOA[_name] = env.integer(f"LOA_{_name}", minimum=1)
-for _name in ("FACILITATORS",):
-    if env.optional(f"LOA_{_name}"):
-        LOA[_name] = env.names(f"LOA_{_name}")
-for _name in ("UPSTREAMS", "RATE_LIMITS"):
-    if env.optional(f"LOA_{_name}"):
-        LOA[_name] = env.json(f"LOA_{_name}")
-if env.optional("LOA_DEFAULT_MODEL"):
-    LOA["DEFAULT_MODEL"] = env.text("LOA_DEFAULT_MODEL")
+# Any other key of the table may be set too, as LOA_ and its name, in the kind of its documented default.
+for _name, _default in DEFAULTS.items():
+    if _name not in LOA and env.optional(f"LOA_{_name}") is not None:
+        LOA[_name] = env.like(f"LOA_{_name}", _default)
 
 env.optional("LOA_PORT")  # read by the launcher, known here so that it is not refused

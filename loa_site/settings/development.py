@@ -18,7 +18,4 @@ from loa_site.settings.base import *
 DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
 
-if env.optional("LOA_CRASH_POINTS"):
-    LOA["CRASH_POINTS"] = env.names("LOA_CRASH_POINTS")
-
 env.refuse_unknown()

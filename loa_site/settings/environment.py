@@ -70,6 +70,16 @@ class Environment:
             raise ImproperlyConfigured(f"{name} must be a list of id:secret, separated by commas.")
         return {key: secret for key, _, secret in pairs}
 
+    def like(self, name: str, default: object) -> Any:
+        """A value of the same kind as `default`: truth, number, text, list by commas or JSON object."""
+        if isinstance(default, bool):
+            return self.boolean(name, default)
+        if isinstance(default, int):
+            return self.integer(name, default)
+        if isinstance(default, str):
+            return self.text(name, default)
+        return self.json(name) if isinstance(default, Mapping) else self.names(name)
+
     def database(self, name: str) -> dict[str, Any]:
         """A postgresql:// URL, as Django's connection settings."""
         url = urlsplit(self.text(name))

@@ -1,5 +1,7 @@
 """Settings of a deployment: no defaults for secrets, HTTPS everywhere, nothing that only a test may do."""
 
+from django.core.exceptions import ImproperlyConfigured
+
 from loa_site.settings.base import *
 
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", True)
@@ -15,5 +17,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+if LOA.get("CRASH_POINTS"):
+    raise ImproperlyConfigured("LOA_CRASH_POINTS is for tests: a deployment that kills itself loses money.")
+if env.optional("LOA_TEST_APPS"):
+    raise ImproperlyConfigured("LOA_TEST_APPS is for tests.")
 
 env.refuse_unknown()

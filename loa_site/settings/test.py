@@ -28,9 +28,6 @@ ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
-if env.optional("LOA_CRASH_POINTS"):
-    LOA["CRASH_POINTS"] = env.names("LOA_CRASH_POINTS")
-
 # Set by the runner for the tests themselves: whether services are there, and the URL that may create databases.
 TEST_SERVICES = env.boolean("LOA_TEST_SERVICES", False)
 TEST_ADMIN_DATABASE_URL = env.optional("LOA_TEST_ADMIN_DATABASE_URL")
