@@ -11,7 +11,7 @@ from x402.chain.rpc import RpcClient, bytes_of, number_of
 from x402.protocol import eip712
 
 MULTICALL3_CODE_HASH: Final = bytes.fromhex("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891")
-PERMIT2_BLANKED_CODE_HASH: Final = bytes.fromhex("")
+PERMIT2_BLANKED_CODE_HASH: Final = bytes.fromhex("463331fa7a0d5f07488e42c37b461bb56a822145c161a821fbafe7d4e916b546")
 _BLANK: Final = bytes(32)
 
 

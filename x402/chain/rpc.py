@@ -47,6 +47,9 @@ class RpcRefused(RpcFailure):
         self.data = data
 
 
+Outcome: TypeAlias = "Json | RpcRefused"
+
+
 class Transport(Protocol):
     """Carries one request body to one node and brings the answer's body back."""
 
@@ -87,14 +90,14 @@ class RpcClient:
             results.append(outcome)
         return results
 
-    def outcomes(self, calls: Sequence[Call], *, timeout_seconds: float | None = None) -> list[Json | RpcRefused]:
+    def outcomes(self, calls: Sequence[Call], *, timeout_seconds: float | None = None) -> list[Outcome]:
         """Like `batch`, with each call's own refusal in its place. Raises NothingSent or OutcomeUnknown for all."""
-        outcomes: list[Json | RpcRefused] = []
+        outcomes: list[Outcome] = []
         for start in range(0, len(calls), MAX_BATCH):
             outcomes += self._one_batch(calls[start : start + MAX_BATCH], timeout_seconds)
         return outcomes
 
-    def _one_batch(self, calls: Sequence[Call], timeout_seconds: float | None) -> list[Json | RpcRefused]:
+    def _one_batch(self, calls: Sequence[Call], timeout_seconds: float | None) -> list[Outcome]:
         identifiers = [next(self._ids) for _ in calls]
         requests = [_request(identifier, *call) for identifier, call in zip(identifiers, calls, strict=True)]
         answer = self._exchange(requests, timeout_seconds)
@@ -160,7 +163,7 @@ def _request(identifier: int, method: str, params: Sequence[object]) -> Mapping[
     return {"jsonrpc": "2.0", "id": identifier, "method": method, "params": list(params)}
 
 
-def _outcome_of(answer: Mapping[str, Json]) -> Json | RpcRefused:
+def _outcome_of(answer: Mapping[str, Json]) -> Outcome:
     try:
         return _result_of(answer)
     except RpcRefused as refusal:
