@@ -8,9 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
 from telemetry import names
+from telemetry.logging import get_logger
 from x402.chain import multicall, receipts, tokens, transactions
 from x402.chain.network_settings import Network
 from x402.chain.rpc import RpcClient, RpcFailure
@@ -24,7 +23,7 @@ GAS_PER_TRANSACTION = 60_000
 GAS_MARGIN_PERCENT = 130
 REBROADCAST_AFTER_SECONDS = 0.5
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -141,7 +140,9 @@ class DirectFacilitator:
             self._fees_until = time.monotonic() + self._network.block_seconds
         return self._fees
 
-    def _sign(self, due: Sequence[DuePayment], *, nonce: int, fees: transactions.Fees) -> transactions.SignedTransaction:
+    def _sign(
+        self, due: Sequence[DuePayment], *, nonce: int, fees: transactions.Fees
+    ) -> transactions.SignedTransaction:
         calls = [(payment.asset, tokens.transfer_with_authorization(payment.authorization)) for payment in due]
         if len(calls) == 1:
             [(target, calldata)] = calls

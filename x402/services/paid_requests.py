@@ -67,9 +67,7 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     path = as_path or request.path
     route = resolve(path).route
     method = request.method or "GET"
-    bound = request_hash.request_hash(
-        method=method, origin_and_path=(origin, route, path), query=query, body=parsed
-    )
+    bound = request_hash.request_hash(method=method, origin_and_path=(origin, route, path), query=query, body=parsed)
     proof = wallet_of_request(request)
     return PaidRequest(
         priced=PricedRequest(

@@ -7,7 +7,6 @@ Work that fails becomes a credit note of kind `owed` in the transaction that rec
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from django.db import transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -16,6 +15,7 @@ from billing.domain.errors import LostLease
 from billing.domain.journal import Transition
 from billing.services import finalization
 from telemetry import names
+from telemetry.logging import get_logger
 from telemetry.tracing import traced
 from x402.chain.network_settings import networks
 from x402.models import Payment, PaymentState
@@ -28,7 +28,7 @@ from x402.services.waiting import watch
 
 WORK_FAILED_STATUS = 502
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 Run = Callable[["Work", Payment], HttpResponseBase]

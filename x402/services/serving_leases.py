@@ -5,13 +5,13 @@ A crashed process stops renewing, and its payments are credited or run again aft
 
 import threading
 
-import structlog
 from django.db import DatabaseError, connection
 
 from telemetry import names
 from telemetry.configuration import loa
+from telemetry.logging import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class ServingLeases:

@@ -8,18 +8,19 @@ idempotent by the log's place on the chain (R24), so a crash between any two ste
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 from django.db import connection
 
 from billing.domain.journal import ResultStatus, Transition
 from billing.services import dead_letters, settlements
 from telemetry import names
+from telemetry.logging import get_logger
+from telemetry.propagation import TRACEPARENT
 from telemetry.tracing import traced
 from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
 from x402.models import Payment, PaymentState
 from x402.services.crash_points import crash_point
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _CONSUME = """
 INSERT INTO x402_consumedlog (network, transaction_hash, log_index, beneficiary, created_at)
@@ -99,7 +100,7 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
                 reason=str(result.status),
                 payload={"schema_version": 1, "step": "book_settlement", "transaction_hash": item.tx_hash},
                 correlation_id=item.correlation_id,
-                trace_context=rows[item.payment_id].trace_context,
+                trace_context=carrier_of(rows[item.payment_id]),
             )
     return settled
 
@@ -123,11 +124,16 @@ def note_failures(failures: Sequence[Failure]) -> list[str]:
             reason=failure.reason,
             payload={"schema_version": 1, "step": "resolve", "transaction_hash": failure.transaction_hash},
             correlation_id=payment.correlation_id,
-            trace_context=payment.trace_context,
+            trace_context=carrier_of(payment),
         )
         log.warning(names.SETTLEMENT_REVERTED, payment_id=payment.pk, reason=failure.reason)
         noted.append(payment.pk)
     return noted
+
+
+def carrier_of(payment: Payment) -> dict[str, str]:
+    """The payment's trace, for work that goes on without its request."""
+    return {TRACEPARENT: payment.trace_context} if payment.trace_context else {}
 
 
 def _consume(evidence: Sequence[Evidence], rows: dict[str, Payment]) -> set[str]:

@@ -8,10 +8,10 @@ messages, say what is due. When the last payment is settled the key is kept for 
 import threading
 import time
 
-import structlog
 from django.db import connection
 
 from telemetry import names
+from telemetry.logging import get_logger
 from x402.chain.network_settings import networks
 from x402.facilitators.base import Facilitator
 from x402.services import facilitator_choice
@@ -25,7 +25,7 @@ FIRST_RECEIPT_POLL_SECONDS = 0.002
 SLOWEST_RECEIPT_POLL_SECONDS = 0.05
 ERROR_PAUSE_SECONDS = 0.5
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Settler:

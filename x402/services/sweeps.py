@@ -6,11 +6,11 @@ Lost wake-ups and dead processes are repaired here; what a live process holds is
 
 from dataclasses import dataclass
 
-import structlog
 from django.db import connection
 
 from billing.domain.errors import LostLease
 from telemetry import names
+from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 from x402.services import evidence
@@ -21,7 +21,7 @@ SWEEP_LIMIT = 200
 CRASHED_STATUS = 502
 UNSERVED_HOURS = 24
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from django.db import IntegrityError
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.services.wallets import account_of_wallet
+from accounts.services.account_of_wallet import account_id_of_wallet
 from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.identifiers import new_id, new_payment_id
 from telemetry.tracing import annotate, traced
 from x402.chain.network_settings import Asset, Network, network_of
-from x402.chain.state import ChainState, verify_chain_state
+from x402.chain.verification_state import AuthorizationState, authorization_state, require_payable
 from x402.models import Payment, PaymentState
 from x402.pricing import Quotation
 from x402.protocol import quote_token
@@ -36,6 +36,7 @@ from x402.services.paid_requests import PaidRequest
 
 CLAIM_MARGIN_SECONDS = 5
 BLOCKS_TO_INCLUDE = 2
+LATEST_VALID_BEFORE = 4_102_444_800  # 2100: an authorization without an end could come back for ever (R5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +110,23 @@ def verify(
         token=presented.quote_token,
     )
     _require_terms(presented, incoming, requirements)
-    state = verify_chain_state(
+    seen = authorization_state(
         rpc_of(presented.network.caip2),
-        multicall3=presented.network.multicall3,
+        presented.authorization,
         asset=presented.asset.address,
-        authorizations=[presented.authorization],
+        multicall3=presented.network.multicall3,
     )
-    _require_chain(presented, state)
-    payment = _row(presented, incoming, endpoint, quote=quote, price_version=agreed.price_version)
-    payment.payer_has_code = state.facts[0].payer_has_code
-    return _insert(payment, presented)
+    _require_chain(presented, seen.authorizations[0], chain_now=seen.block.timestamp)
+    return _insert(_row(presented, incoming, endpoint, quote=quote, price_version=agreed.price_version), presented)
 
 
 def _quote_of(presented: Presented, incoming: PaidRequest) -> QuoteToken | None:
     """The quote a version 2 payment echoes; version 1 echoes nothing."""
     if not presented.quote_token:
         if presented.payload.version == 2:
-            raise PaymentRefused("invalid_payment_requirements", "accepted.extra.quote is missing; echo the offer whole.")
+            raise PaymentRefused(
+                "invalid_payment_requirements", "accepted.extra.quote is missing: echo the offer whole."
+            )
         return None
     try:
         quote = quote_token.read(presented.quote_token, keys=quote_keys(), now=int(time.time()))
@@ -175,23 +176,18 @@ def _require_terms(presented: Presented, incoming: PaidRequest, requirements: Re
     exact_eip3009.require_terms(requirements, presented.authorization)
     if presented.authorization.value > loa("PAYMENT_CEILING_MICRO_USDC"):
         raise PaymentRefused("invalid_exact_evm_payload_authorization_value", "The payment is above the ceiling.")
-    budget = exact_eip3009.SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
-    exact_eip3009.require_window(
-        presented.authorization, now=int(time.time()), settlement_budget_seconds=budget
-    )
-
-
-def _require_chain(presented: Presented, state: ChainState) -> None:
-    facts = state.facts[0]
-    if facts.payer_has_code:
+    if presented.authorization.valid_before > LATEST_VALID_BEFORE:
         raise PaymentRefused(
-            "invalid_exact_evm_payload_signature", "Contract wallets are not accepted by this endpoint."
+            "invalid_exact_evm_payload_authorization_valid_before", "An authorization must end within this century."
         )
-    if facts.is_used:
+    budget = exact_eip3009.SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
+    exact_eip3009.require_window(presented.authorization, now=int(time.time()), settlement_budget_seconds=budget)
+
+
+def _require_chain(presented: Presented, state: AuthorizationState, *, chain_now: int) -> None:
+    if state.is_used:
         raise NonceAlreadyUsed
-    if facts.balance < presented.authorization.value:
-        raise PaymentRefused("insufficient_funds", "The payer's balance is below the price.")
-    chain_now = max(state.block_timestamp, 0)
+    require_payable(state, value=presented.authorization.value)
     if presented.authorization.valid_before <= chain_now:
         raise PaymentRefused("invalid_exact_evm_payload_authorization_valid_before", "The authorization has expired.")
 
@@ -221,7 +217,7 @@ def _row(
         amount_micro_usdc=authorization.value,
         credit_applied_micro_usdc=quote.credit_applied_micro_usdc if quote else 0,
         valid_after=authorization.valid_after,
-        valid_before=min(authorization.valid_before, 2**63 - 1),
+        valid_before=authorization.valid_before,
         signature=authorization.signature,
         request_hash=incoming.request_hash,
         request_method=incoming.priced.method,
@@ -232,7 +228,7 @@ def _row(
         idempotency_key_hash=incoming.key_hash,
         correlation_id=correlation_id,
         trace_context=incoming.traceparent or trace.get(propagation.TRACEPARENT, ""),
-        account_id=account_of_wallet(payer).pk,
+        account_id=account_id_of_wallet(payer),
         entry_id=new_id("ent"),
         on_crash=endpoint.on_crash,
         lease_until=claim_until(),

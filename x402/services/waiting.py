@@ -8,15 +8,15 @@ import threading
 from collections.abc import Iterable
 from types import TracebackType
 
-import structlog
 from django.db import DatabaseError, connection
 
 from telemetry import names
 from telemetry.configuration import loa
+from telemetry.logging import get_logger
 
 LISTEN_SECONDS = 0.25
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class TooManyWaiters(Exception):
