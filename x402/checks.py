@@ -22,9 +22,7 @@ def check_networks(app_configs: Sequence[AppConfig] | None, **kwargs: object) ->
         return [Error(f"LOA['NETWORKS'] cannot be read: {error}", id="x402.E001", hint="See docs/reference/settings.")]
     if loa("DEFAULT_NETWORK") not in configured:
         found.append(
-            Error(
-                "LOA['DEFAULT_NETWORK'] is not one of LOA['NETWORKS'].", id="x402.E002", hint="Name a CAIP-2 network."
-            )
+            Error("LOA['DEFAULT_NETWORK'] is not in LOA['NETWORKS'].", id="x402.E002", hint="Name a CAIP-2 network.")
         )
     for network in configured.values():
         if not network.rpc_urls:
@@ -41,9 +39,7 @@ def check_keys(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
     active = loa("QUOTE_KEY_ACTIVE")
     if active not in loa("QUOTE_KEYS"):
         found.append(
-            Error(
-                "LOA['QUOTE_KEY_ACTIVE'] names no key of LOA['QUOTE_KEYS'].", id="x402.E005", hint="Set LOA_QUOTE_KEYS."
-            )
+            Error("LOA['QUOTE_KEY_ACTIVE'] is not in LOA['QUOTE_KEYS'].", id="x402.E005", hint="Set LOA_QUOTE_KEYS.")
         )
     for key_id, secret in loa("QUOTE_KEYS").items():
         if len(secret) < quote_token.MINIMUM_SECRET_CHARACTERS:

@@ -41,8 +41,8 @@ class InsideTransaction(RuntimeError):
 class PaidContext:
     """What a paid view sees as `request.x402`.
 
-    `maximum_micro_usdc` is what was paid; the view may charge less with `charge`. `json` is the one parsed body that was
-    priced and hashed; a view reads it instead of parsing the body again (R21).
+    `maximum_micro_usdc` is what was paid; the view may charge less with `charge`. `json` is the one parsed body that
+    was priced and hashed; a view reads it instead of parsing the body again (R21).
     """
 
     payment_id: str
@@ -55,7 +55,7 @@ class PaidContext:
     _work: Work
 
     def charge(self, amount_micro_usdc: int) -> None:
-        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense, never the payer's."""
+        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense."""
         if isinstance(amount_micro_usdc, bool) or not isinstance(amount_micro_usdc, int) or amount_micro_usdc < 0:
             raise ValueError("the actual cost is a whole number of MicroUSDC, zero or more")
         self._work.cost_micro_usdc = amount_micro_usdc
@@ -98,9 +98,6 @@ def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], Ht
     """Quote, verify, settle, serve, finalize: one request from its headers to its answer."""
     if connection.in_atomic_block:
         raise InsideTransaction("a paid view runs in transactions of its own; remove the surrounding atomic()")
-    incoming = paid_requests.read(request, endpoint)
-    if isinstance(incoming, HttpResponse):
-        return incoming
     return charging.answer(endpoint, request, functools.partial(_run_view, request, call_view))
 
 

@@ -32,7 +32,7 @@ WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this ofte
 
 
 def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
-    """The answer to a request for a paid endpoint; `run` is what is done when it is paid. Never raises for bad input."""
+    """The answer to a request for a paid endpoint; `run` is done when it is paid. Never raises for bad input."""
     try:
         incoming = paid_requests.read(request)
     except paid_requests.BodyTooLarge as error:

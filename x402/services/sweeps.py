@@ -58,8 +58,8 @@ _CRASHED = (
     " ORDER BY created_at LIMIT %s"
 )
 _UNSERVED = (
-    "SELECT id FROM x402_payment WHERE state = 'settled' AND settled_at < clock_timestamp() - make_interval(hours => %s)"
-    " ORDER BY created_at LIMIT %s"
+    "SELECT id FROM x402_payment WHERE state = 'settled'"
+    " AND settled_at < clock_timestamp() - make_interval(hours => %s) ORDER BY created_at LIMIT %s"
 )
 _OVERDUE = (
     "SELECT id FROM x402_payment WHERE state = 'verified' AND lease_until < clock_timestamp()"
