@@ -1,0 +1,7 @@
+"""Staff pages about who someone is: accounts, wallets, sessions and the audit log. All of them only show."""
+
+from accounts.admin.accounts import AccountAdmin, WalletAdmin
+from accounts.admin.audit import AuditEventAdmin
+from accounts.admin.sessions import SessionAdmin
+
+__all__ = ["AccountAdmin", "AuditEventAdmin", "SessionAdmin", "WalletAdmin"]
