@@ -80,7 +80,9 @@ def networks() -> dict[str, Network]:
 def network_of(name: str) -> Network | None:
     """The network called so in CAIP-2 (v2) or by its v1 name; both spellings are one network (R18)."""
     found = networks().get(name)
-    return found or next((network for network in networks().values() if network.v1_name and network.v1_name == name), None)
+    return found or next(
+        (network for network in networks().values() if network.v1_name and network.v1_name == name), None
+    )
 
 
 def default_network() -> Network:

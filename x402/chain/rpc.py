@@ -1,4 +1,4 @@
-"""JSON-RPC over kept-alive connections: one call or a batch per round trip, several nodes, bounded time and size.
+"""JSON-RPC over `outbound`: one call or a batch per round trip, several nodes, bounded time and size.
 
 An error says what may have happened. `NothingSent`: no byte left this process, so no node can have acted. `RpcRefused`:
 a node understood the call and declined it. `OutcomeUnknown`: bytes may have left and no usable answer came back; for a
@@ -11,15 +11,16 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
-from x402.chain.rpc_transport import KeepAliveTransport, TransportCut, TransportUnreachable
+from outbound import errors, http
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Call: TypeAlias = tuple[str, Sequence[object]]
 
 TIMEOUT_SECONDS: Final = 10.0
 REST_SECONDS: Final = 5.0  # a node that failed is asked last for this long
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024  # a full batch's receipt is below 1 MiB, the logs of a range may be more
 MAX_BATCH: Final = 100  # public nodes refuse larger ones
 LIMIT_EXCEEDED: Final = -32005
 _OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -50,24 +51,14 @@ class RpcRefused(RpcFailure):
 Outcome: TypeAlias = "Json | RpcRefused"
 
 
-class Transport(Protocol):
-    """Carries one request body to one node and brings the answer's body back."""
-
-    def post(self, url: str, body: bytes, *, timeout_seconds: float) -> tuple[int, bytes]:
-        """HTTP status and body. Raises TransportUnreachable before the first byte left, TransportCut after."""
-
-
 class RpcClient:
     """Calls to one network's nodes, in the order given; a failing node rests while others answer. Thread-safe."""
 
-    def __init__(
-        self, urls: Sequence[str], *, timeout_seconds: float = TIMEOUT_SECONDS, transport: Transport | None = None
-    ) -> None:
+    def __init__(self, urls: Sequence[str], *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         if not urls:
             raise ValueError("a network needs the URL of at least one node")
         self._urls = tuple(urls)
         self._timeout_seconds = timeout_seconds
-        self._transport: Transport = transport or KeepAliveTransport()
         self._ids = itertools.count(1)
         self._resting_until: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -125,9 +116,9 @@ class RpcClient:
                 break
             try:
                 answer = self._ask(url, body, remaining)
-            except TransportUnreachable as error:
+            except errors.NothingSent as error:
                 reasons.append(str(error))
-            except (TransportCut, _Unusable) as error:
+            except (errors.OutcomeUnknown, _Unusable) as error:
                 was_sent = True
                 reasons.append(str(error))
             else:
@@ -140,13 +131,25 @@ class RpcClient:
         raise NothingSent(summary)
 
     def _ask(self, url: str, body: bytes, timeout_seconds: float) -> Json:
-        status, raw = self._transport.post(url, body, timeout_seconds=timeout_seconds)
+        response = http.send(
+            http.OutboundRequest(
+                "POST",
+                url,
+                headers={"Content-Type": "application/json"},
+                body=body,
+                purpose="rpc",
+                connect_timeout_seconds=min(timeout_seconds, http.CONNECT_TIMEOUT_SECONDS),
+                read_timeout_seconds=timeout_seconds,
+                total_timeout_seconds=timeout_seconds,
+                response_bytes_max=MAX_ANSWER_BYTES,
+            )
+        )
         try:
-            answer: Json = json.loads(raw)
+            answer: Json = json.loads(response.body)
         except (ValueError, RecursionError):
-            raise _Unusable(f"a node answered HTTP {status} without JSON") from None
-        if status in _OVERLOADED or (isinstance(answer, dict) and _is_limit(answer.get("error"))):
-            raise _Unusable(f"a node is overloaded (HTTP {status})")
+            raise _Unusable(f"a node answered HTTP {response.status} without JSON") from None
+        if response.status in _OVERLOADED or (isinstance(answer, dict) and _is_limit(answer.get("error"))):
+            raise _Unusable(f"a node is overloaded (HTTP {response.status})")
         return answer
 
     def _by_health(self) -> list[str]:
