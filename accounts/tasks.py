@@ -9,3 +9,6 @@ from accounts.services import nonces, sessions
 def sweep() -> dict[str, int]:
     """Forget used nonces and sessions that have ended; runs every few minutes and may run twice."""
     return {"nonces": nonces.sweep(), "sessions": sessions.sweep()}
+
+
+BEAT_SCHEDULE = {"accounts-sweep": {"task": "accounts.sweep", "schedule": 300.0}}
