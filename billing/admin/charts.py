@@ -1,4 +1,4 @@
-"""Bar charts drawn on the server: rectangles with classes, so that the policy needs no exception and colours follow the theme.
+"""Bar charts drawn on the server: rectangles with classes, so that the policy needs no exception and the theme applies.
 
 The drawing stretches to the width it is given; words and figures stand beside it as text, and the same figures are in a
 table below it for those who do not see bars.

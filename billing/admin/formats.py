@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 MICRO_DIGITS = 6
 KILO_WEI_DIGITS = 15  # a coin is 10^18 wei, and the ledger counts in thousands of them
 NOTHING = "–"
+SHORT_ENDS = 8
 
 GOOD_STATES = frozenset({"served", "settled", "mined", "FINALIZE_ACKED", "COMMITTED", "done", "active", "open"})
 BAD_STATES = frozenset({"dead", "settlement_unknown", "FINALIZE_FAILED", "poisoned", "dropped", "revoked"})
@@ -62,8 +63,8 @@ def sum_of(amount: int, *, denomination: str) -> SafeString:
 
 
 def moment_of(moment: datetime | None) -> SafeString | str:
-    """A moment to the second in UTC, machine-readable to the microsecond; a dash for None or for no limit at all."""
-    if moment is None or moment.year in (datetime.min.year, datetime.max.year):
+    """A moment to the second in UTC, machine-readable to the microsecond; a dash for None."""
+    if moment is None:
         return NOTHING
     utc = moment.astimezone(UTC)
     return format_html(
@@ -78,6 +79,13 @@ def identifier_of(identifier: str | None, *, url: str = "") -> SafeString | str:
     if url:
         return format_html('<a class="loa-id" href="{}">{}</a>', url, identifier)
     return format_html('<span class="loa-id">{}</span>', identifier)
+
+
+def short_of(value: str) -> SafeString | str:
+    """The two ends of a chain address or hash, for lists; the whole is its tooltip and stands on the row's page."""
+    if len(value) <= SHORT_ENDS * 2:
+        return identifier_of(value)
+    return format_html('<span class="loa-id" title="{}">{}…{}</span>', value, value[:SHORT_ENDS], value[-SHORT_ENDS:])
 
 
 def state_of(state: str) -> SafeString:

@@ -1,18 +1,28 @@
 """Payments: what was paid by whom for what, in which state it is, and every way to follow it further."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from billing.admin.formats import NOTHING, amount_of, identifier_of, moment_of, state_of
+from billing.admin.formats import NOTHING, amount_of, identifier_of, moment_of, short_of, state_of
 from billing.admin.read_only import ReadOnlyAdmin, by_field, choice_filter, list_url, shown_as, url_of
 from billing.admin.sections import Column, Link, Section
+from x402.admin.figures import UNSERVED, UNSETTLED
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 
 TRACE_PLACE = "{trace_id}"  # what settings.TRACE_URL replaces with the trace's id
+
+PROGRESS = {"unsettled": UNSETTLED, "unfinished": UNSERVED}
+
+
+def by_progress(queryset: QuerySet[Any], choice: str) -> QuerySet[Any]:
+    """Open payments, named so that the partial index of open payments can be used."""
+    return queryset.filter(state__in=UNSERVED).filter(state__in=PROGRESS[choice])
 
 
 @admin.register(Payment)
@@ -23,9 +33,10 @@ class PaymentAdmin(ReadOnlyAdmin):
     found_by = ("payer", "transaction_hash", "correlation_id")
     found_by_prefix = ("id",)
     search_help_text = "Payment id or its beginning, payer address, transaction hash, or quote id."
-    list_display = ("identifier", "state_label", "amount", "charged", "note", "payer_address", "arrived")
+    list_display = ("identifier", "state_label", "amount", "charged", "change", "payer_short", "arrived")
     list_display_links = ("identifier",)
     list_filter = (
+        choice_filter("progress", "progress", list(PROGRESS), narrows=by_progress),
         choice_filter("state", "state", PaymentState.values, narrows=by_field("state")),
         choice_filter("paid by", "method", Method.values, narrows=by_field("method")),
     )
@@ -51,6 +62,8 @@ class PaymentAdmin(ReadOnlyAdmin):
     credit_applied = shown_as(lambda row: amount_of(row.credit_applied_micro_usdc), "credit notes applied")
     charged = shown_as(lambda row: amount_of(row.charged_micro_usdc), "charged")
     overrun = shown_as(lambda row: amount_of(row.overrun_micro_usdc), "cost above the maximum")
+    change = shown_as(lambda row: amount_of(row.credit_note_micro_usdc) if row.credit_note_id else NOTHING, "came back")
+    payer_short = shown_as(lambda row: short_of(row.payer), "payer")
     payer_address = shown_as(lambda row: identifier_of(row.payer), "payer")
     arrived = shown_as(lambda row: moment_of(row.created_at), "arrived")
     settled = shown_as(lambda row: moment_of(row.settled_at), "settled")
@@ -63,8 +76,12 @@ class PaymentAdmin(ReadOnlyAdmin):
     quote = shown_as(lambda row: identifier_of(row.quote_id), "quote")
     request = shown_as(lambda row: f"{row.request_method} {row.request_path}", "request")
     description_of_price = shown_as(lambda row: f"version {row.price_version}", "price")
-    failure = shown_as(lambda row: f"{row.failure_code} ({row.failure_status})" if row.failure_code else NOTHING, "failure")
-    block = shown_as(lambda row: NOTHING if row.block_number is None else f"{row.block_number}, log {row.log_index}", "block")
+    failure = shown_as(
+        lambda row: f"{row.failure_code} ({row.failure_status})" if row.failure_code else NOTHING, "failure"
+    )
+    block = shown_as(
+        lambda row: NOTHING if row.block_number is None else f"{row.block_number}, log {row.log_index}", "block"
+    )
 
     @admin.display(description="credit note")
     def note(self, row: Payment) -> str:
@@ -110,10 +127,18 @@ class PaymentAdmin(ReadOnlyAdmin):
         return (
             Section(
                 "Settlement attempts",
-                (Column("Transaction"), Column("State"), Column("Block"), Column("Position", is_figure=True), Column("Stored")),
+                (
+                    Column("Transaction"),
+                    Column("State"),
+                    Column("Block"),
+                    Column("Position", is_figure=True),
+                    Column("Stored"),
+                ),
                 [
                     (
-                        identifier_of(one.transaction.transaction_hash, url=url_of(one.transaction, one.transaction_id)),
+                        identifier_of(
+                            one.transaction.transaction_hash, url=url_of(one.transaction, one.transaction_id)
+                        ),
                         state_of(one.transaction.state),
                         one.transaction.block_number or NOTHING,
                         one.position,

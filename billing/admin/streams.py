@@ -1,0 +1,58 @@
+"""Streams and their fence: who may write, the last token, and how far the chain has come."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import BooleanField, Case, DateTimeField, F, Func, QuerySet, When
+from django.http import HttpRequest
+
+from billing.admin.formats import NOTHING, hexadecimal, moment_of
+from billing.admin.read_only import ReadOnlyAdmin, list_url, shown_as
+from billing.admin.sections import Link
+from billing.models import Stream
+
+MAY_BE_INFINITE = (
+    "lease_until",
+    "last_recorded_at",
+    "closed_until",
+)  # "never yet" is -infinity, which Python cannot hold
+
+
+def finite(name: str) -> Case:
+    """The moment in column `name`, or None when it is infinite."""
+    is_finite = Func(F(name), function="isfinite", output_field=BooleanField())
+    return Case(When(is_finite, then=F(name)), default=None, output_field=DateTimeField())
+
+
+@admin.register(Stream)
+class StreamAdmin(ReadOnlyAdmin):
+    keyset = ("id",)
+    list_display = ("name", "lane", "holder_label", "epoch", "last_token", "sequence", "lease", "last_recorded")
+    fields = (
+        "lane",
+        "holder_label",
+        "epoch",
+        "last_token",
+        "lease",
+        "sequence",
+        "head_hex",
+        "last_recorded",
+        "closed",
+        "opened",
+    )
+
+    name = shown_as(str, "stream")
+    holder_label = shown_as(lambda row: row.holder or NOTHING, "holder")
+    lease = shown_as(lambda row: moment_of(row.finite_lease_until), "lease until")
+    last_recorded = shown_as(lambda row: moment_of(row.finite_last_recorded_at), "last journal")
+    closed = shown_as(lambda row: moment_of(row.finite_closed_until), "closed until")
+    opened = shown_as(lambda row: moment_of(row.opened_at), "opened")
+    head_hex = shown_as(lambda row: hexadecimal(row.head), "head")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Moments that may be infinite are read through a condition and never as they are."""
+        safe = {f"finite_{name}": finite(name) for name in MAY_BE_INFINITE}
+        return super().get_queryset(request).defer(*MAY_BE_INFINITE).annotate(**safe)
+
+    def links_of(self, row: Stream, request: HttpRequest) -> list[Link]:
+        return [Link("All journals", list_url("billing.journal"))]
