@@ -1,15 +1,18 @@
-import accounts.models.account
-import accounts.models.session
+"""Accounts, wallets, sessions, used nonces and the audit log."""
+
 import django.db.models.deletion
 from django.db import migrations, models
+
+import accounts.models.account
+import accounts.models.session
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = []
+    dependencies = ()
 
-    operations = [
+    operations = (
         migrations.CreateModel(
             name="Account",
             fields=[
@@ -122,4 +125,4 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-    ]
+    )
