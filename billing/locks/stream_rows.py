@@ -5,9 +5,11 @@ committed at once and by itself: it is what makes a lease count (rule R8).
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+from billing.domain.errors import LedgerUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,9 @@ class StreamRow:
     lane: str
 
 
-_SELECT: Final = (
+_ALL: Final = (
     "SELECT id, last_token, holder, epoch, holder <> '' AND lease_until > clock_timestamp(), lane FROM billing.stream"
+    " WHERE %s::integer IS NULL OR id = %s ORDER BY id"
 )
 
 
@@ -38,17 +41,12 @@ class Acquired:
 
 def stream_rows() -> list[StreamRow]:
     """Every stream of every lane, lowest number first; `is_leased` is judged by the database's clock."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_SELECT} ORDER BY id")
-        return [StreamRow(*row) for row in cursor.fetchall()]
+    return [StreamRow(*row) for row in _rows(_ALL, None, None)]
 
 
 def stream_row(stream: int) -> StreamRow | None:
     """One stream's row, or None when there is no such stream."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_SELECT} WHERE id = %s", [stream])
-        row = cursor.fetchone()
-    return StreamRow(*row) if row else None
+    return next((StreamRow(*row) for row in _rows(_ALL, stream, stream)), None)
 
 
 def acquire_stream(
@@ -58,19 +56,34 @@ def acquire_stream(
 
     Without a stream the first free one is taken, or a new one is made. Without a token the row issues it, and
     refuses while another holder's lease runs; with one, the caller holds the Redis lease and the token must be
-    above the row's. Locks the stream's row; commits by itself outside a transaction.
+    above the row's. Locks the stream's row; commits by itself outside a transaction. Raises LedgerUnavailable.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT stream, epoch, token, status FROM billing.acquire_stream(%s, %s, %s, %s)",
-            [holder, lease_seconds, stream, token],
-        )
-        number, epoch, first_token, status = cursor.fetchone()
+    [(number, epoch, first_token, status)] = _rows(
+        "SELECT stream, epoch, token, status FROM billing.acquire_stream(%s, %s, %s, %s)",
+        *(holder, lease_seconds, stream, token),
+    )
     return Acquired(number, epoch, first_token) if status == "ok" else None
 
 
 def release_stream(stream: int, *, holder: str, epoch: int) -> bool:
-    """Whether the stream was still this holder's in this epoch; its lease has ended then."""
+    """Whether the stream was still this holder's in this epoch; its lease has ended then. Raises LedgerUnavailable."""
+    [(was_held,)] = _rows("SELECT billing.release_stream(%s, %s, %s)", stream, holder, epoch)
+    return bool(was_held)
+
+
+def _rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """The query's rows. A connection that broke while nobody used it is replaced and the query asked once more."""
+    try:
+        return _fetch(query, parameters)
+    except (InterfaceError, OperationalError):
+        connection.close()
+    try:
+        return _fetch(query, parameters)
+    except DatabaseError as error:
+        raise LedgerUnavailable(reason=str(error)[:200]) from error
+
+
+def _fetch(query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT billing.release_stream(%s, %s, %s)", [stream, holder, epoch])
-        return bool(cursor.fetchone()[0])
+        cursor.execute(query, parameters)
+        return list(cursor.fetchall())

@@ -16,14 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from django.db.utils import Error as DatabaseError
 from redis import Redis
 
-from billing.domain.errors import StaleToken
+from billing.domain.errors import LedgerUnavailable
 from billing.locks import fencing, lease
-from billing.locks.errors import NoStreamFree, RedisUnavailable
+from billing.locks.errors import NoStreamFree, RedisUnavailable, StaleToken
 from billing.locks.redis_client import redis_client
-from billing.locks.stream_rows import acquire_stream, release_stream, stream_row, stream_rows
+from billing.locks.stream_rows import acquire_stream, release_stream, stream_rows
 from telemetry import names
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
@@ -93,8 +92,8 @@ class StreamWriter:
                 ticket = self._next_ticket()
                 try:
                     return self._send(send, ticket)
-                except StaleToken:
-                    if not self._is_ours_after_refusal(ticket.stream):
+                except StaleToken as refusal:
+                    if not self._is_ours_after(refusal):
                         raise
             return self._send(send, self._next_ticket())
 
@@ -108,7 +107,7 @@ class StreamWriter:
             self._release_redis_lease(held.stream)
             try:
                 release_stream(held.stream, holder=self.holder, epoch=held.epoch)
-            except DatabaseError as error:
+            except LedgerUnavailable as error:
                 log.warning(names.STREAM_LEASE_LOST, stream=held.stream, reason=str(error)[:200])
 
     def _send(self, send: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
@@ -116,8 +115,7 @@ class StreamWriter:
         try:
             answer = send(ticket)
         except StaleToken as refusal:
-            last_accepted = refusal.facts.get("row_token", "")
-            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=str(last_accepted))
+            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=refusal.row_token)
             raise
         finally:
             # Also after an error: the batch may have been committed and only its answer lost.
@@ -127,12 +125,12 @@ class StreamWriter:
             self._held.row_lease_ends = sent_at + self._lease_seconds
         return answer
 
-    def _is_ours_after_refusal(self, stream: int) -> bool:
-        held, row = self._held, stream_row(stream)
-        if held and row and (row.holder, row.epoch) == (self.holder, held.epoch):
-            held.row_token = max(held.row_token, row.last_token)
+    def _is_ours_after(self, refusal: StaleToken) -> bool:
+        held = self._held
+        if held is not None and refusal.row_holder == self.holder:
+            held.row_token = max(held.row_token, refusal.row_token)
             return True
-        self._lose(f"the row is held by {row.holder!r}" if row else "the stream has no row")
+        self._lose(f"the row is held by {refusal.row_holder!r}")
         return False
 
     def _next_ticket(self) -> Ticket:
