@@ -1,16 +1,18 @@
 """The flagship: a prompt in, a paid answer out.
 
-`invoke` looks at what can be said without reading the body, and hands on to the paid view, whose decorator does
-everything that concerns money. The view reads the body the paywall parsed, priced and hashed (rule R21).
+What can be said without reading the body is said first; then the paywall does everything that concerns money, and
+the view answers. It reads the body the paywall parsed, priced and hashed (rule R21).
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 
 import structlog
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from inference.domain.errors import UpstreamError
@@ -19,6 +21,11 @@ from inference.services.pricing import ChatPrice
 from telemetry import names
 from telemetry.problem import problem_response
 from x402.paywall import PaidContext, requires_payment
+from x402.protocol.errors import MalformedPayment, UnpriceableRequest
+from x402.protocol.requirements import payment_required_v2
+from x402.services import responses
+from x402.services.paid_requests import BodyTooLarge
+from x402.services.quotes import keep_quote
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +56,9 @@ def takes_json_posts(view: View) -> View:
     return exempt
 
 
+@takes_json_posts
 @requires_payment(price=ChatPrice(), description="One answer of a language model, charged by its tokens")
-def answer_chat(request: PaidHttpRequest) -> HttpResponse:
+def invoke(request: PaidHttpRequest) -> HttpResponse:
     """Answer the chat that was paid for and report its actual cost; an upstream's failure is failed work."""
     paid = request.x402
     try:
@@ -79,6 +87,27 @@ def answer_chat(request: PaidHttpRequest) -> HttpResponse:
 
 
 @takes_json_posts
-def invoke(request: HttpRequest) -> HttpResponseBase:
-    """Sell one answer: 402 with terms without a payment, the answer with one."""
-    return answer_chat(request)
+def quote(request: HttpRequest) -> HttpResponseBase:
+    """Price a request to `invoke` without paying, and keep the quote.
+
+    The body is the one `invoke` would get; paying it means sending that body to `invoke` with the signed terms.
+    """
+    try:
+        offer = keep_quote(request, path=reverse("x402-invoke"))
+    except BodyTooLarge as error:
+        return responses.body_too_large(error)
+    except MalformedPayment as error:
+        return responses.malformed(error)
+    except UnpriceableRequest as error:
+        return responses.unpriceable(error)
+    response = JsonResponse(
+        {
+            "quote_id": offer.quote_id,
+            "max_cost_micro_usdc": str(offer.max_cost_micro_usdc),
+            "price_version": offer.price_version,
+            "expires_at": datetime.fromtimestamp(offer.expires_at, tz=UTC).isoformat(),
+            "terms": payment_required_v2(offer.accepts, resource=offer.resource, error=""),
+        }
+    )
+    responses.keep_private(response)
+    return response

@@ -1,7 +1,8 @@
 """What can be bought now, at which price, and which price versions a quote may still name.
 
 Naming a price reads a snapshot that is at most one second old, because an unpaid 402 must cost next to
-nothing. Checking a quote that somebody pays reads the rows themselves: a revocation holds at once (rule R20).
+nothing. Checking a quote of another version than today's reads the rows themselves (rule R20), so a revocation
+holds within that second.
 """
 
 import threading
@@ -84,7 +85,7 @@ def paid_model(name: str, *, version: int) -> OfferedModel | None:
     return None if row is None else _offered(row.model, _price_version(row))
 
 
-def versions_current_within(name: str, *, window: timedelta) -> list[PriceVersion]:
+def prices_current_within(name: str, *, window: timedelta) -> list[PriceVersion]:
     """Every version that was the current one at some time in the last `window`, newest first.
 
     A v1 payment carries no quote, so it is accepted at any of these (rule R20).

@@ -35,7 +35,7 @@ def complete(body: JsonValue, *, price_version: int) -> PaidCompletion:
     """Have the model answer the chat in `body`, charged by the prices of the version that was paid.
 
     The buyer pays for what the upstream reports, but never for more than was quoted or than arrived; where it
-    reports nothing, our own count is charged. Holds no database connection while the model works.
+    reports nothing, our own count is charged. Holds no lock while the model works.
     Raises InvalidChatRequest for a body that was never priced, and UpstreamError when no answer came.
     """
     chat = parse_chat_request(body)

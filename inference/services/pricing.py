@@ -6,6 +6,7 @@ a quote need not be trusted (rule R20).
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from inference.domain.chat import ChatRequest, allowed_output_tokens, parse_chat_request
 from inference.domain.errors import InvalidChatRequest
@@ -53,6 +54,15 @@ class ChatPrice:
         order = _order(request)
         price = catalogue.payable_price(order.model.name, version=price_version)
         return None if price is None else order.maximum(price)
+
+    def maximum_within(self, request: PricedRequest, seconds: int) -> list[Quotation]:
+        """The same at every version that was current during the last `seconds`, newest first.
+
+        A version 1 payment echoes no quote; it may have been signed for any of these.
+        """
+        order = _order(request)
+        prices = catalogue.prices_current_within(order.model.name, window=timedelta(seconds=seconds))
+        return [order.maximum(price) for price in prices]
 
 
 def model_name_of(request: ChatRequest) -> str:

@@ -1,0 +1,35 @@
+"""Every address of the site, and which app answers it.
+
+Read top to bottom: pages for people, then the API, then what operators and browsers ask. No pattern ends in an
+optional slash: each resource has one address.
+"""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import TemplateView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from loa_site import problems
+
+api_v1 = [
+    path("auth/", include("accounts.api.urls")),
+    path("", include("inference.api.urls")),
+    path("", include("x402.api.urls")),
+]
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
+    path("problems/", problems.problem_index, name="problem-index"),
+    path("problems/<slug:slug>", problems.problem_page, name="problem-page"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=()), name="docs"),
+    path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(authentication_classes=()), name="schema"),
+    path("api/v1/", include(api_v1)),
+    path("", include("loa_site.security.urls")),
+    path("", include("loa_site.health.urls")),
+]
+
+handler400 = "loa_site.problems.bad_request"
+handler403 = "loa_site.problems.permission_denied"
+handler404 = "loa_site.problems.not_found"
+handler500 = "loa_site.problems.server_error"

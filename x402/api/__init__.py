@@ -1,0 +1,1 @@
+"""Payments, receipts and credit over HTTP, for those who paid."""

@@ -1,0 +1,147 @@
+"""What the payment endpoints answer. Amounts are MicroUSDC in decimal strings, times are UTC."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from x402.models import Payment, PaymentState
+
+NEXT_STEP = {
+    PaymentState.VERIFIED: "It is about to be settled. Send the same payload again to wait for the answer.",
+    PaymentState.SETTLING: "It is being settled. Send the same payload again to wait for the answer.",
+    PaymentState.SETTLEMENT_UNKNOWN: "Only the chain can tell. Send the same payload again; a new one could pay twice.",
+    PaymentState.SETTLED: "It is paid and not yet served. Send the same payload again to get the answer.",
+    PaymentState.SERVING: "The answer is being made. Send the same payload again to wait for it.",
+    PaymentState.SERVED: "It was served. The payer's side gets the stored answer by sending the same payload again.",
+    PaymentState.CREDITED: "The work failed. The whole amount is a credit note that does not expire.",
+    PaymentState.REFUNDED: "The amount was paid back on the chain.",
+    PaymentState.DEAD: "The authorization can no longer pay, and nothing was taken. Pay again.",
+}
+
+
+class PaymentStateSerializer(serializers.Serializer[Any]):
+    """What whoever holds the id may know."""
+
+    payment_id = serializers.CharField()
+    state = serializers.ChoiceField(choices=PaymentState.choices)
+    is_final = serializers.BooleanField()
+    next_step = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class PaymentSerializer(PaymentStateSerializer):
+    """The state, and what only the payer's side may know. Units: MicroUSDC."""
+
+    network = serializers.CharField(required=False)
+    scheme = serializers.CharField(required=False)
+    payer = serializers.CharField(required=False)
+    resource = serializers.CharField(required=False)
+    quote_id = serializers.CharField(required=False)
+    correlation_id = serializers.CharField(required=False)
+    transaction = serializers.CharField(required=False)
+    paid_micro_usdc = serializers.CharField(required=False, help_text="What was taken on the chain.")
+    credit_applied_micro_usdc = serializers.CharField(required=False, help_text="What credit notes paid of it.")
+    charged_micro_usdc = serializers.CharField(
+        required=False, allow_null=True, help_text="What the call cost; null until served."
+    )
+    settled_at = serializers.DateTimeField(required=False, allow_null=True)
+    served_at = serializers.DateTimeField(required=False, allow_null=True)
+    failure_code = serializers.CharField(required=False, allow_blank=True)
+
+
+class PaymentPageSerializer(serializers.Serializer[Any]):
+    """A page of own payments, newest first."""
+
+    payments = PaymentSerializer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class CreditNoteSerializer(serializers.Serializer[Any]):
+    """A credit note. Kind `change` expires, kind `owed` never does."""
+
+    id = serializers.CharField()
+    kind = serializers.CharField()
+    amount_micro_usdc = serializers.CharField()
+    remaining_micro_usdc = serializers.CharField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    """A receipt: what was paid, charged and given back, where the chain and the ledger show it, and our signature."""
+
+    payment = PaymentSerializer()
+    credit_notes = CreditNoteSerializer(many=True)
+    settlement = serializers.DictField(allow_null=True)
+    journals = serializers.ListField(child=serializers.DictField())
+    issued_at = serializers.DateTimeField()
+    signed = serializers.DictField()
+
+
+class BalanceSerializer(serializers.Serializer[Any]):
+    """A wallet's credit in one asset."""
+
+    wallet = serializers.CharField()
+    asset = serializers.CharField()
+    spendable_micro_usdc = serializers.CharField()
+    credit_notes = CreditNoteSerializer(many=True)
+
+
+class CreditMovementSerializer(serializers.Serializer[Any]):
+    """Something that happened to a credit note."""
+
+    credit_note_id = serializers.CharField()
+    kind = serializers.CharField()
+    reason = serializers.CharField()
+    amount_micro_usdc = serializers.CharField()
+    remaining_micro_usdc = serializers.CharField()
+    journal_id = serializers.CharField()
+    recorded_at = serializers.DateTimeField()
+
+
+class CreditHistorySerializer(serializers.Serializer[Any]):
+    """A page of movements, newest first."""
+
+    movements = CreditMovementSerializer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+def state_facts(payment: Payment) -> dict[str, object]:
+    """The facts of PaymentStateSerializer."""
+    return {
+        "payment_id": payment.pk,
+        "state": payment.state,
+        "is_final": payment.is_final,
+        "next_step": NEXT_STEP[PaymentState(payment.state)],
+        "created_at": payment.created_at,
+    }
+
+
+def payment_facts(payment: Payment) -> dict[str, object]:
+    """The facts of PaymentSerializer."""
+    charged = payment.charged_micro_usdc
+    return state_facts(payment) | {
+        "network": payment.network,
+        "scheme": payment.scheme,
+        "payer": payment.payer,
+        "resource": f"{payment.request_method} {payment.request_path}",
+        "quote_id": payment.quote_id,
+        "correlation_id": payment.correlation_id,
+        "transaction": payment.transaction_hash,
+        "paid_micro_usdc": str(payment.amount_micro_usdc),
+        "credit_applied_micro_usdc": str(payment.credit_applied_micro_usdc),
+        "charged_micro_usdc": None if charged is None else str(charged),
+        "settled_at": payment.settled_at,
+        "served_at": payment.served_at,
+        "failure_code": payment.failure_code,
+    }
+
+
+def note_facts(note: Note) -> dict[str, object]:
+    """The facts of CreditNoteSerializer."""
+    return {
+        "id": note.id,
+        "kind": note.kind,
+        "amount_micro_usdc": str(note.amount),
+        "remaining_micro_usdc": str(note.remaining),
+        "expires_at": note.expires_at,
+    }

@@ -1,0 +1,14 @@
+"""Where payments and credit are found, below `/api/v1/`."""
+
+from django.urls import path
+
+from x402.api.credits import CreditBalanceView, CreditHistoryView
+from x402.api.payments import PaymentsView, PaymentView, ReceiptView
+
+urlpatterns = [
+    path("payments", PaymentsView.as_view(), name="payments"),
+    path("payments/<str:payment_id>", PaymentView.as_view(), name="payment"),
+    path("payments/<str:payment_id>/receipt", ReceiptView.as_view(), name="payment-receipt"),
+    path("credits/balance", CreditBalanceView.as_view(), name="credits-balance"),
+    path("credits/history", CreditHistoryView.as_view(), name="credits-history"),
+]
