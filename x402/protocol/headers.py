@@ -99,7 +99,9 @@ def decode_object(value: str, *, name: str, max_bytes: int = MAX_HEADER_BYTES) -
     Raises MalformedPayment naming the header; the size is checked before anything is decoded.
     """
     raw = _raw_bytes(value, name, max_bytes)
-    text = raw.decode("latin-1").strip(" \t").translate(_URL_ALPHABET)
+    text = raw.decode("latin-1").strip(" \t")
+    if "-" in text or "_" in text:
+        text = text.translate(_URL_ALPHABET)
     if not _BASE64.fullmatch(text):
         joined = "," in text  # servers fold repeated headers into one, with commas
         code = AMBIGUOUS_PAYMENT if joined else INVALID_PAYMENT_HEADER

@@ -22,6 +22,8 @@ JsonObject: TypeAlias = dict[str, "JsonValue"]
 MAX_DEPTH: Final = 32  # no message of the protocol is deeper than 8; recursion stays far from the interpreter's limit
 MAX_NUMBER_CHARACTERS: Final = 128  # a uint256 has 78 digits
 MAX_EXPONENT: Final = 308  # the largest power of ten a float can hold; what is larger only costs memory
+MAX_ROUND_TRIP_DIGITS: Final = 15  # every decimal of so few digits comes back unchanged from a double (DBL_DIG)
+_PLAIN_FRACTION: Final = re.compile(r"-?[0-9]+\.[0-9]+", re.ASCII)
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _OPENING_OR_CLOSING: Final = re.compile(r"[\[\]{}]")
 _LOOKS_LIKE_A_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -120,6 +122,9 @@ def _exact_number(text: str) -> int | float:
     """An integer where the fraction is worth nothing, else a float that says the same digits again."""
     if len(text) > MAX_NUMBER_CHARACTERS:
         raise InvalidJson(f"a number is longer than {MAX_NUMBER_CHARACTERS} characters")
+    if len(text) <= MAX_ROUND_TRIP_DIGITS and _PLAIN_FRACTION.fullmatch(text):
+        near = float(text)
+        return int(near) if near.is_integer() else near
     try:
         exact = Decimal(text)
     except InvalidOperation:
@@ -192,7 +197,10 @@ def _shortest(value: float) -> str:
         raise InvalidJson("not a JSON number")
     if value.is_integer():
         return str(int(value))
-    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    plain = repr(value)
+    if "e" not in plain:
+        return plain
+    sign, digits, exponent = Decimal(plain).as_tuple()
     if not isinstance(exponent, int):
         raise InvalidJson("not a JSON number")
     text = "".join(map(str, digits))

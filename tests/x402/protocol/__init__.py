@@ -1,0 +1,1 @@
+"""Tests of the wire protocol and of the chain it settles on."""
