@@ -49,6 +49,9 @@ TextName = Literal[
     "SIWE_DOMAIN",
     "SIWE_URI",
     "METRICS_TOKEN",
+    "ANCHOR_PATH",
+    "ANCHOR_KEY_FILE",
+    "ANCHOR_SIGNER",
 ]
 NumberName = Literal[
     "QUOTE_TTL_SECONDS",
@@ -134,6 +137,9 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "OUTBOUND_TRUSTED_HOSTS": (),
     "OUTBOUND_RESPONSE_BYTES": 8 * 1024 * 1024,
     "METRICS_TOKEN": "",
+    "ANCHOR_PATH": "",  # a file outside the database, best on storage that cannot be rewritten
+    "ANCHOR_KEY_FILE": "",
+    "ANCHOR_SIGNER": "billing.services.anchor_signers.FileKeySigner",
     "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
     "CRASH_POINTS": (),  # named points at which a test kills the process; empty everywhere else
 }

@@ -95,7 +95,9 @@ class _Position:
 
 def check_streams(cursor: CursorWrapper) -> CheckResult:
     """Recompute every stream from its first journal to its head; the rows counted are postings."""
-    cursor.execute("SELECT id, sequence, head, sha256(convert_to('loa.stream:' || id, 'UTF8')) FROM billing.stream ORDER BY id")
+    cursor.execute(
+        "SELECT id, sequence, head, sha256(convert_to('loa.stream:' || id, 'UTF8')) FROM billing.stream ORDER BY id"
+    )
     postings = 0
     for stream, sequence, head, genesis in cursor.fetchall():
         position = _Position(0, bytes(genesis), "-infinity")

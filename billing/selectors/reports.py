@@ -1,0 +1,91 @@
+"""Reports over the whole ledger: trial balance, income statement, conservation, risk.
+
+The trial balance and conservation read balance rows: as many as there are accounts, whatever the number of journals.
+The income statement adds the postings of a period up.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalanceLine:
+    """One shape of account in one denomination; credit positive."""
+
+    denomination: str
+    shape: str
+    kind: str
+    account_count: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeLine:
+    """Income (positive) or expense (negative) of one shape in a period."""
+
+    denomination: str
+    shape: str
+    kind: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """Whether every denomination sums to zero, and by how much the others do not."""
+
+    is_conserved: bool
+    differences: dict[str, int]
+
+
+def trial_balance() -> list[TrialBalanceLine]:
+    """Every shape's balance by denomination; each denomination's lines sum to zero."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.denomination, s.name, s.kind, count(DISTINCT a.id), sum(b.posted)::bigint"
+            " FROM billing.balance b JOIN billing.account a ON a.id = b.account_id"
+            " JOIN billing.account_shape s ON s.number = a.shape"
+            " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number"
+        )
+        return [TrialBalanceLine(*row) for row in cursor.fetchall()]
+
+
+def income_statement(*, effective_from: datetime, effective_until: datetime) -> list[IncomeLine]:
+    """Income and expense of journals effective from the first moment up to, not including, the second."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.denomination, s.name, s.kind, sum(p.amount)::bigint FROM billing.journal j"
+            " JOIN billing.posting p ON p.journal_id = j.id JOIN billing.account a ON a.id = p.account_id"
+            " JOIN billing.account_shape s ON s.number = a.shape"
+            " WHERE s.kind IN ('income', 'expense') AND j.effective_at >= %s AND j.effective_at < %s"
+            " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number",
+            [effective_from, effective_until],
+        )
+        return [IncomeLine(*row) for row in cursor.fetchall()]
+
+
+def conservation() -> Conservation:
+    """Whether nothing was created or lost: all balances of each denomination sum to zero."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.denomination, sum(b.posted)::bigint FROM billing.balance b"
+            " JOIN billing.account a ON a.id = b.account_id GROUP BY a.denomination HAVING sum(b.posted) <> 0"
+        )
+        differences = {denomination: int(total) for denomination, total in cursor.fetchall()}
+    return Conservation(is_conserved=not differences, differences=differences)
+
+
+def pending_risk() -> int:
+    """What served work that is not booked yet is worth.
+
+    Units: MicroUSD, a MicroUSDC counting as one. Sums over open letters of the finalize queue: the entry's cost where
+    it is known, else all that is held for it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(coalesce(e.cost_amount, e.held_amount)), 0)::bigint FROM billing.dead_letter l"
+            " JOIN billing.billing_entry e ON e.id = coalesce(l.entry_id, l.payload ->> 'entry_id')"
+            " WHERE l.queue = 'finalize' AND l.state IN ('pending', 'poisoned')"
+        )
+        return int(cursor.fetchone()[0])
