@@ -123,8 +123,8 @@ PROCESS_CRASH_POINT: Final = "crash_point.reached"
 
 # Metrics. Labels are bounded and never a wallet, an id or a path with an id in it.
 SETTLEMENT_CIRCUIT_STATE: Final = "settlement_circuit_state"
-CIRCUIT_STATES: Final = "circuit_state"
-CIRCUIT_CHANGES: Final = "circuit_changes_total"
+CIRCUIT_STATES: Final = "outbound_circuit_state"
+CIRCUIT_CHANGES: Final = "outbound_circuit_changes_total"
 CSP_VIOLATIONS: Final = "csp_violations_total"
 CSP_REPORTS_REFUSED: Final = "csp_reports_refused_total"
 RATE_LIMIT_HITS: Final = "rate_limit_hits_total"
