@@ -33,13 +33,13 @@ def model():
     catalogue.forget_snapshot()
 
 
-def priced(model, **body):
+def priced(sold, **body):
     return PricedRequest(
         method="POST",
         path="/api/v1/x402/invoke",
         query=(),
         media_type="application/json",
-        json={"prompt": "Hi", "max_tokens": 100, "model": model.name} | body,
+        json={"prompt": "Hi", "max_tokens": 100, "model": sold.name} | body,
         body=b"",
     )
 

@@ -13,6 +13,8 @@ from x402.api.serializers import BalanceSerializer, CreditHistorySerializer, mov
 from x402.chain.network_settings import default_network
 from x402.selectors.wallet_payments import PAGE_SIZE, PAGE_SIZE_MAX
 
+LAST_NUMBER = 2**63 - 1  # movements are numbered by a bigint; the first page begins after every number
+
 
 class CreditBalanceView(PrivateView):
     """`GET /api/v1/credits/balance`."""
@@ -32,7 +34,7 @@ class CreditBalanceView(PrivateView):
             "wallet": wallet,
             "asset": asset_id,
             "spendable_micro_usdc": str(credit_notes.spendable_credit_of(wallet, asset_id)),
-            "credit_notes": [note_facts(note) for note in credit_notes.notes_of(wallet) if note.remaining > 0],
+            "credit_notes": [note_facts(note) for note in credit_notes.notes_of(wallet) if note.is_spendable],
         }
         return Response(BalanceSerializer(answer).data)
 
@@ -66,9 +68,6 @@ class CreditHistoryView(PrivateView):
             "next_cursor": str(shown[-1].number) if len(found) > size else None,
         }
         return Response(CreditHistorySerializer(answer).data)
-
-
-LAST_NUMBER = 2**63 - 1  # movements are numbered by a bigint; the first page begins after every number
 
 
 def _before(request: Request) -> int | None:

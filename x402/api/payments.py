@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import BearerAuthentication
 from accounts.services.sessions import SignedIn
-from billing.selectors import credit_notes
+from billing.selectors import credit_notes, journals
 from telemetry.problem import problem_response
 from x402.api.proofs import QUOTE_HEADER, is_payers_side
 from x402.api.serializers import (
@@ -183,7 +183,16 @@ def receipt_facts(payment: Payment) -> dict[str, object]:
         "payment": payment_facts(payment),
         "credit_notes": [note_facts(note) for note in credit_notes.notes_from(payment.pk)],
         "settlement": on_chain if payment.transaction_hash else None,
-        "journals": [],
+        "journals": [
+            {
+                "id": journal.id,
+                "kind": journal.kind,
+                "stream": journal.stream,
+                "sequence": journal.sequence,
+                "hash": journal.hash.hex(),
+            }
+            for journal in journals.journals_of(payment_id=payment.pk)
+        ],
         "issued_at": now,
         "signed": sign_receipt(payment, issued_at=now).to_json(),
     }

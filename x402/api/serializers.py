@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from billing.selectors.credit_notes import Movement, Note
 from x402.models import Payment, PaymentState
 
 NEXT_STEP = {
@@ -87,13 +88,13 @@ class BalanceSerializer(serializers.Serializer[Any]):
 
 
 class CreditMovementSerializer(serializers.Serializer[Any]):
-    """Something that happened to a credit note."""
+    """One change of a credit note: positive when money came onto it."""
 
     credit_note_id = serializers.CharField()
     kind = serializers.CharField()
     reason = serializers.CharField()
     amount_micro_usdc = serializers.CharField()
-    remaining_micro_usdc = serializers.CharField()
+    remaining_micro_usdc = serializers.CharField(help_text="What was left on the note after it.")
     journal_id = serializers.CharField()
     recorded_at = serializers.DateTimeField()
 
@@ -144,4 +145,17 @@ def note_facts(note: Note) -> dict[str, object]:
         "amount_micro_usdc": str(note.amount),
         "remaining_micro_usdc": str(note.remaining),
         "expires_at": note.expires_at,
+    }
+
+
+def movement_facts(movement: Movement) -> dict[str, object]:
+    """The facts of CreditMovementSerializer."""
+    return {
+        "credit_note_id": movement.note_id,
+        "kind": movement.kind,
+        "reason": movement.reason,
+        "amount_micro_usdc": str(movement.amount),
+        "remaining_micro_usdc": str(movement.remaining_after),
+        "journal_id": movement.journal_id,
+        "recorded_at": movement.recorded_at,
     }
