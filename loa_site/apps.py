@@ -11,6 +11,8 @@ class LoaSiteConfig(AppConfig):
     verbose_name = "Loa"
 
     def ready(self) -> None:
-        from loa_site import grants
+        # Importing Celery's application here makes shared tasks use it in web processes too.
+        from loa_site import celery, grants
 
+        celery.application.set_default()
         post_migrate.connect(grants.grant_after_migrate, dispatch_uid="loa_site.grants")

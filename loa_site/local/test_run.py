@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loa_site.local import binaries, databases, ports
+from loa_site.local import binaries, databases, ports, wallets
 from loa_site.local.chain import Chain
 from loa_site.local.errors import LocalStackError
 from loa_site.local.postgres import Postgres
@@ -55,6 +55,8 @@ def environment(*, reuse: bool = False) -> Iterator[dict[str, str]]:
                 "REDIS_URL": redis.url,
                 "CELERY_BROKER_URL": redis.url,
                 "RPC_URL": chain.url,
+                "LOA_RELAYER_PRIVATE_KEY": wallets.relayer().private_key,
+                "LOA_PAY_TO": wallets.pay_to().address,
                 "LOA_TEST_ADMIN_DATABASE_URL": postgres.url("postgres"),
                 "LOA_TEST_TEMPLATE_DATABASE": template,
             }

@@ -9,15 +9,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from loa_site.security.middleware import SECURITY_MIDDLEWARE
+from loa_site.security.policy import csp_settings
 from loa_site.settings import networks
 from loa_site.settings.environment import Environment
 from telemetry.configuration import DEFAULTS
+from telemetry.logging import logging_settings
 
 env = Environment(os.environ)
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 DEBUG = False
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS")
 PUBLIC_ORIGIN = env.text("LOA_PUBLIC_ORIGIN", "http://127.0.0.1:8402").rstrip("/")
@@ -38,11 +42,6 @@ def exists(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def only_existing(paths: list[str]) -> list[str]:
-    """Those of the dotted paths to classes whose modules are there."""
-    return [path for path in paths if exists(path.rpartition(".")[0])]
 
 
 OUR_APPS = [
@@ -73,6 +72,7 @@ MIDDLEWARE = [
     "telemetry.middleware.CorrelationMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    *SECURITY_MIDDLEWARE,
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -178,6 +178,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
+LOGGING = logging_settings(env.text("LOG_LEVEL", "INFO"))
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -206,7 +208,9 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["payment-required", "payment-response", "x-payment-response", "retry-after", "www-authenticate"]
 
-CSP_ENFORCE = env.boolean("CSP_ENFORCE", True)
+# Report-only until a deployment has read the reports and says so.
+CSP_ENFORCE = env.boolean("CSP_ENFORCE", False)
+globals().update(csp_settings(enforce=CSP_ENFORCE))
 OTEL_ENABLED = env.boolean("OTEL_ENABLED", False)
 TRACE_URL = env.optional("TRACE_URL") or ""  # where staff read traces, with {trace_id} in the address
 

@@ -17,5 +17,6 @@ from loa_site.settings.base import *
 
 DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
+WHITENOISE_USE_FINDERS = True  # static files are served from where they are, without collecting them
 
 env.refuse_unknown()
