@@ -1,0 +1,1 @@
+"""The ledger: double-entry accounts in Postgres that no caller can make lie, and the credit notes that stand on them."""

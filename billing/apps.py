@@ -1,0 +1,33 @@
+"""The ledger as a Django app."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db import connections
+from django.db.models.signals import post_migrate
+
+
+class BillingConfig(AppConfig):
+    name = "billing"
+    verbose_name = "Ledger"
+
+    def ready(self) -> None:
+        """Grant the application role its rights after every migrate, so that a role made later gets them too."""
+        post_migrate.connect(grant_after_migrate, sender=self, dispatch_uid="billing.grant_after_migrate")
+
+
+def grant_after_migrate(*, using: str, **_signal: Any) -> None:
+    """Give the application role EXECUTE and SELECT, where the role and the ledger exist and we own the ledger."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'billing'"
+            " AND pg_has_role(current_user, nspowner, 'MEMBER'))"
+        )
+        (is_owner,) = cursor.fetchone()
+        if is_owner:
+            cursor.execute("SELECT to_regprocedure('billing.grant_to_application(text)') IS NOT NULL")
+            (is_whole,) = cursor.fetchone()
+            if is_whole:
+                cursor.execute("SELECT billing.grant_to_application(%s)", [settings.LOA_APPLICATION_ROLE])

@@ -1,0 +1,218 @@
+"""The one verb of the ledger: append journals, and get a result for each.
+
+`append` writes in one database call, together with whatever other threads of this process append at that moment. A
+journal is in the ledger exactly when its result is `ok` or `exists`, and results are handed out only after COMMIT.
+Every error of a batch means that nothing of it was written: the leader sends its journals again one by one with the
+same keys, so that a poison journal fails alone (rule R9). A call whose answer was lost is asked again by key.
+
+`append_in_transaction` is for a caller that must write rows of its own in the same transaction. It costs: its stream
+stays locked until the caller commits, it is not grouped with anything, it can be used once per transaction, and its
+result means nothing until on_commit.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import psycopg
+from django.db import connection as request_connection
+
+from billing.domain.errors import InsideTransaction, InvalidJournal, StaleToken
+from billing.domain.journal import Journal, Result, ResultStatus
+from billing.locks.process_writer import process_writer
+from billing.locks.writer import LEASE_SECONDS, Ticket
+from billing.metrics import LEDGER_APPEND_SECONDS, LEDGER_APPENDS, LEDGER_BATCH_SIZE
+from billing.services.batch_encoding import EncodedJournal, encode, parameters
+from billing.services.group_commit import BATCH_JOURNALS_MAX, Call, GroupCommit
+from billing.services.ledger_connection import SQL, LedgerConnection
+from telemetry import names
+from telemetry.tracing import annotate, is_tracing, span
+
+RESENDS_MAX: Final = 3
+# Deadlock, serialization, lock timeout: the batch lost against another one and may win the next time.
+TRANSIENT_STATES: Final = frozenset({"40P01", "40001", "55P03"})
+CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+HASH_BYTES: Final = 32
+STATUS_OF: Final = {status.value: status for status in ResultStatus}
+
+
+def append(journals: Sequence[Journal]) -> list[Result]:
+    """Write journals in order and return what became of each; one database call, shared with other threads.
+
+    Concurrency: locks in the database the process's stream, then entries and registered rows, then balances; waits for
+    at most one batch of other threads. Refuses inside atomic(), where that wait could be for ourselves (rule R29).
+    Raises InsideTransaction, InvalidJournal, StaleToken (ask again with the same keys).
+    """
+    if request_connection.in_atomic_block:
+        raise InsideTransaction(hint="append before or after the transaction, or use append_in_transaction")
+    encoded = _encode_all(journals)
+    if not is_tracing():
+        return _append_encoded(encoded)
+    with span(names.X402_LEDGER):
+        results = _append_encoded(encoded)
+        annotate(
+            {"event_type": encoded[0].kind if encoded else "", "posting_count": sum(len(j.amounts) for j in encoded)}
+        )
+        return results
+
+
+def append_in_transaction(journals: Sequence[Journal]) -> list[Result]:
+    """Write journals in the caller's own transaction, once; the results hold only if and when it commits.
+
+    Concurrency: keeps a stream of the in-transaction lane and every touched balance locked until the caller commits.
+    Raises InsideTransaction when there is no transaction, and psycopg's errors as Django wraps them.
+    """
+    if not request_connection.in_atomic_block:
+        raise InsideTransaction(hint="outside a transaction use append")
+    encoded = _encode_all(journals)
+    with request_connection.cursor() as cursor:
+        cursor.execute(SQL, (None, "", 0, None, LEASE_SECONDS, *parameters(encoded)))
+        row = cursor.fetchone()
+    return _results_of(row, encoded)
+
+
+def _encode_all(journals: Sequence[Journal]) -> list[EncodedJournal]:
+    encoded = [encode(journal) for journal in journals]
+    if encoded and encoded[-1].is_linked:
+        raise InvalidJournal(field="linked", key=encoded[-1].key)
+    return encoded
+
+
+def _append_encoded(encoded: list[EncodedJournal]) -> list[Result]:
+    commit = _ledger().commit
+    if 0 < len(encoded) <= BATCH_JOURNALS_MAX:
+        return commit.submit(Call(encoded))
+    results: list[Result] = []
+    for part in _parts_of(encoded):
+        results += commit.submit(Call(part))
+    return results
+
+
+def _units_of(journals: Iterable[EncodedJournal]) -> list[list[EncodedJournal]]:
+    """Journals that stand or fall together, in order; a journal alone is a unit."""
+    units: list[list[EncodedJournal]] = [[]]
+    for journal in journals:
+        units[-1].append(journal)
+        if not journal.is_linked:
+            units.append([])
+    return [unit for unit in units if unit]
+
+
+def _parts_of(journals: Sequence[EncodedJournal]) -> list[list[EncodedJournal]]:
+    """Batches of bounded size that break no linked group."""
+    parts: list[list[EncodedJournal]] = []
+    for unit in _units_of(journals):
+        if not parts or len(parts[-1]) + len(unit) > BATCH_JOURNALS_MAX:
+            parts.append([])
+        parts[-1] += unit
+    return parts
+
+
+def _results_of(row: Sequence[Any], journals: Sequence[EncodedJournal]) -> list[Result]:
+    stream, _token, sequence, statuses, chained, details = row
+    hashes = bytes(chained or b"")
+    results = []
+    place = 0
+    for index, (journal, text) in enumerate(zip(journals, statuses.split(","), strict=True)):
+        detail = details.get(str(index), {}) if details else {}
+        if text == "ok":
+            digest = hashes[place : place + HASH_BYTES]
+            results.append(Result(ResultStatus.OK, journal.journal_id, detail, stream, sequence, digest))
+            sequence += 1
+            place += HASH_BYTES
+        elif text == "exists":
+            digest = bytes.fromhex(detail["hash"])
+            first = (detail["journal_id"], detail, detail["stream"], detail["sequence"], digest)
+            results.append(Result(ResultStatus.EXISTS, *first))
+        else:
+            results.append(Result(STATUS_OF[text], None, detail))
+    return results
+
+
+class _Ledger:
+    """What a process keeps to append: its queue and its connection."""
+
+    def __init__(self) -> None:
+        self.connection = LedgerConnection()
+        self.commit = GroupCommit(self._write)
+
+    def _write(self, calls: Sequence[Call]) -> None:
+        journals = [journal for call in calls for journal in call.journals]
+        try:
+            results = self._send(journals)
+        except psycopg.Error:
+            if len(calls) == 1 and len(_units_of(journals)) == 1:
+                raise
+            results = [result for unit in _units_of(journals) for result in self._send_alone(unit)]
+        start = 0
+        for call in calls:
+            call.results = results[start : start + len(call.journals)]
+            start += len(call.journals)
+        _count(journals, results)
+
+    def _send_alone(self, unit: Sequence[EncodedJournal]) -> list[Result]:
+        try:
+            return self._send(unit)
+        except psycopg.Error as error:
+            if isinstance(error, CONNECTION_ERRORS) and error.sqlstate not in TRANSIENT_STATES:
+                raise
+            detail = {"sqlstate": error.sqlstate or "", "reason": str(error.diag.message_primary)[:200]}
+            return [Result(ResultStatus.REFUSED_BY_DATABASE, None, detail) for _ in unit]
+
+    def _send(self, journals: Sequence[EncodedJournal]) -> list[Result]:
+        """Send a batch, again when it lost a race or its connection; the keys make a second time harmless."""
+        arguments = parameters(journals)
+        for _ in range(RESENDS_MAX):
+            try:
+                return self._send_once(journals, arguments)
+            except psycopg.Error as error:
+                if error.sqlstate not in TRANSIENT_STATES and not self._has_lost_connection(error):
+                    raise
+        return self._send_once(journals, arguments)
+
+    def _send_once(self, journals: Sequence[EncodedJournal], arguments: tuple[object, ...]) -> list[Result]:
+        def send(ticket: Ticket) -> list[Result]:
+            fence = (ticket.stream, ticket.holder, ticket.epoch, ticket.token, LEASE_SECONDS)
+            row = self.connection.call((*fence, *arguments))
+            results = _results_of(row, journals)
+            if results[0].status is ResultStatus.STALE:
+                raise StaleToken(stream=ticket.stream, token=ticket.token, row_token=row[1])
+            return results
+
+        started = time.perf_counter()
+        try:
+            return process_writer().write(send)
+        except StaleToken as error:
+            return [Result(ResultStatus.STALE, None, error.facts) for _ in journals]
+        finally:
+            LEDGER_APPEND_SECONDS.observe(time.perf_counter() - started)
+
+    def _has_lost_connection(self, error: psycopg.Error) -> bool:
+        """Whether the connection broke under the call; then its outcome is open, and only asking again tells it."""
+        raw = self.connection
+        if isinstance(error, CONNECTION_ERRORS) and raw.is_broken():
+            raw.close()
+            return True
+        return False
+
+
+def _count(journals: Sequence[EncodedJournal], results: Sequence[Result]) -> None:
+    LEDGER_BATCH_SIZE.observe(len(journals))
+    counts = Counter(zip((j.kind for j in journals), (r.status.value for r in results), strict=True))
+    for (kind, status), count in counts.items():
+        LEDGER_APPENDS.labels(kind=kind, status=status).inc(count)
+
+
+_ledgers: dict[int, _Ledger] = {}
+
+
+def _ledger() -> _Ledger:
+    """This process's ledger; a forked child makes its own."""
+    process_id = os.getpid()
+    ledger = _ledgers.get(process_id)
+    if ledger is None:
+        _ledgers.clear()
+        ledger = _ledgers.setdefault(process_id, _Ledger())
+    return ledger

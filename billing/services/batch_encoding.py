@@ -1,0 +1,184 @@
+"""How journals travel to the append function: parallel arrays, and one JSON document for what few journals have.
+
+A journal is encoded by the thread that appends it; whoever leads a batch only joins what is encoded. Account names
+are sent once per batch and postings point at them, so that the database looks each account up once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from billing.domain.journal import EntryMove, Journal, NoteIssue, NoteSpend, body_hash
+from telemetry.identifiers import new_id
+
+EMPTY: Final = "{}"
+NO_OPTION: Final = "null"
+
+
+@dataclass(slots=True)
+class EncodedJournal:
+    """A journal as the leader needs it."""
+
+    journal_id: str
+    key: str
+    body_hash: bytes
+    kind: str
+    correlation_id: str
+    metadata: str
+    option: str
+    is_linked: bool
+    accounts: list[tuple[str, str]]
+    amounts: list[int]
+
+
+def encode(journal: Journal) -> EncodedJournal:
+    """Encode one journal and hash its body: what the caller sent, without ids made for this attempt (rule R28)."""
+    accounts = [(posting.account, posting.denomination) for posting in journal.postings]
+    amounts = [posting.amount for posting in journal.postings]
+    kind = journal.kind.value
+    metadata = _dump(journal.metadata) if journal.metadata else EMPTY
+    parts = [kind, journal.key, metadata]
+    for (account, denomination), amount in zip(accounts, amounts, strict=True):
+        parts += (account, denomination, str(amount))
+    option = NO_OPTION
+    if _has_option(journal):
+        body = _option_of(journal)
+        parts.append(_dump(_without_new_ids(body)))
+        option = _dump(body)
+    return EncodedJournal(
+        journal_id=new_id("jrn"),
+        key=journal.key,
+        body_hash=body_hash(parts),
+        kind=kind,
+        correlation_id=journal.correlation_id,
+        metadata=metadata,
+        option=option,
+        is_linked=journal.linked,
+        accounts=accounts,
+        amounts=amounts,
+    )
+
+
+def parameters(journals: Sequence[EncodedJournal]) -> tuple[Any, ...]:
+    """The arguments of billing.append_batch after those of the fence."""
+    places: dict[tuple[str, str], int] = {}
+    posting_accounts: list[int] = []
+    amounts: list[int] = []
+    for journal in journals:
+        for account in journal.accounts:
+            posting_accounts.append(places.setdefault(account, len(places) + 1))
+        amounts += journal.amounts
+    options = None
+    if any(journal.option is not NO_OPTION for journal in journals):
+        options = "[" + ",".join([journal.option for journal in journals]) + "]"
+    return (
+        [journal.journal_id for journal in journals],
+        [journal.key for journal in journals],
+        [journal.body_hash for journal in journals],
+        [journal.kind for journal in journals],
+        [len(journal.amounts) for journal in journals],
+        [journal.correlation_id for journal in journals],
+        [journal.metadata for journal in journals],
+        [name for name, _ in places],
+        [denomination for _, denomination in places],
+        posting_accounts,
+        amounts,
+        options,
+    )
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
+
+
+def _has_option(journal: Journal) -> bool:
+    return bool(
+        journal.entry_moves
+        or journal.transitions
+        or journal.notes_issued
+        or journal.notes_spent
+        or journal.linked
+        or journal.effective_at is not None
+        or journal.approval_id is not None
+        or journal.reverses is not None
+        or journal.final_sources
+    )
+
+
+def _option_of(journal: Journal) -> dict[str, object]:
+    option: dict[str, object] = {}
+    if journal.entry_moves:
+        option["entry"] = _entry_of(journal.entry_moves, journal.correlation_id)
+    if journal.transitions:
+        option["transitions"] = [transition.as_option() for transition in journal.transitions]
+    if journal.notes_issued:
+        option["issues"] = [_issue_of(note) for note in journal.notes_issued]
+    if journal.notes_spent:
+        option["takes"] = [_take_of(spend) for spend in journal.notes_spent]
+    if journal.linked:
+        option["linked"] = True
+    if journal.effective_at is not None:
+        option["effective_at"] = journal.effective_at.isoformat()
+    if journal.approval_id is not None:
+        option["approval"] = journal.approval_id
+    if journal.reverses is not None:
+        option["reverses"] = journal.reverses
+    if journal.final_sources:
+        option["finals"] = list(journal.final_sources)
+    return option
+
+
+def _entry_of(moves: Sequence[EntryMove], correlation_id: str) -> dict[str, object]:
+    """One path through the lifecycle; facts named by several moves are those of the last that names them."""
+    first = moves[0]
+    entry: dict[str, object] = {
+        "id": first.entry_id,
+        "path": [first.from_state.value, *[move.to_state.value for move in moves]],
+        "correlation_id": correlation_id,
+    }
+    for move in moves:
+        for name in ("account_id", "wallet", "funding", "payment_id", "cost", "reason", "spend_key", "hold_seconds"):
+            value = getattr(move, name)
+            if value is not None and value != "":
+                entry[name] = value
+    return entry
+
+
+def _issue_of(note: NoteIssue) -> dict[str, object]:
+    issue: dict[str, object] = {
+        "id": note.note_id,
+        "wallet": note.wallet,
+        "kind": str(note.kind),
+        "amount": note.amount,
+        "source": note.source,
+    }
+    if note.lifetime_seconds is not None:
+        issue["lifetime"] = note.lifetime_seconds
+    return issue
+
+
+def _take_of(spend: NoteSpend) -> dict[str, object]:
+    take: dict[str, object] = {
+        "wallet": spend.wallet,
+        "amount": spend.amount,
+        "reason": spend.reason,
+        "spend_id": spend.spend_id,
+    }
+    if spend.note_id is not None:
+        take["note_id"] = spend.note_id
+    if spend.source is not None:
+        take["source"] = spend.source
+    return take
+
+
+def _without_new_ids(option: dict[str, object]) -> dict[str, object]:
+    """The option without what each attempt makes anew: ids of new notes, and the trace's correlation id."""
+    body = dict(option)
+    issues = body.get("issues")
+    if isinstance(issues, list):
+        body["issues"] = [{name: value for name, value in issue.items() if name != "id"} for issue in issues]
+    entry = body.get("entry")
+    if isinstance(entry, dict):
+        body["entry"] = {name: value for name, value in entry.items() if name != "correlation_id"}
+    return body

@@ -1,0 +1,74 @@
+"""The connection a process appends on: its own, in autocommit, and not any request's.
+
+A leader writes for threads whose own connections are in any state; so the batch goes over a connection that nobody
+else uses. It is bounded in time, because followers wait for it. Behind a transaction-mode pooler nothing is prepared.
+"""
+
+from typing import Any, Final
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+
+from billing.domain.errors import LedgerUnavailable
+
+SQL: Final = (
+    "SELECT * FROM billing.append_batch(%s::int, %s::text, %s::bigint, %s::bigint, %s::int, %s::text[], %s::text[], "
+    "%s::bytea[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::bigint[], "
+    "%s::jsonb)"
+)
+BOUNDS: Final = {
+    # A leader that cannot hear its database gives up before its followers do.
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 12_000,
+}
+
+
+class LedgerConnection:
+    """One connection, opened when first used and again after it broke. Used by one thread at a time."""
+
+    def __init__(self, alias: str = "default") -> None:
+        self._alias = alias
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def call(self, arguments: tuple[object, ...]) -> tuple[Any, ...]:
+        """Run the append function once and return its row.
+
+        Raises psycopg.Error as it comes, and LedgerUnavailable when no connection can be made.
+        """
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = self._connection = self._open()
+        with connection.cursor(binary=True) as cursor:
+            cursor.execute(SQL, arguments, prepare=not self._is_pooled())
+            row: tuple[Any, ...] | None = cursor.fetchone()
+        if row is None:
+            raise LedgerUnavailable(reason="the append function answered nothing")
+        return row
+
+    def is_broken(self) -> bool:
+        """Whether the connection is gone, so that the outcome of the last call is open."""
+        return self._connection is None or self._connection.closed
+
+    def close(self) -> None:
+        """Give the connection up; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _is_pooled(self) -> bool:
+        return bool(settings.DATABASES[self._alias].get("DISABLE_SERVER_SIDE_CURSORS"))
+
+    def _open(self) -> psycopg.Connection[Any]:
+        parameters = connections[self._alias].get_connection_params()
+        for name in ("cursor_factory", "prepare_threshold", "context"):
+            parameters.pop(name, None)
+        try:
+            return psycopg.connect(
+                **(BOUNDS | parameters), autocommit=True, prepare_threshold=None if self._is_pooled() else 1
+            )
+        except psycopg.OperationalError as error:
+            raise LedgerUnavailable(reason=str(error)[:200]) from error
