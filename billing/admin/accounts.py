@@ -1,17 +1,24 @@
 """Accounts of the chart with their balances, and the statement of each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 
 from billing.admin.formats import NOTHING, amount_of, atomic, identifier_of, moment_of
-from billing.admin.read_only import ReadOnlyAdmin, choice_filter, shown_as
-from billing.admin.sections import Column, Section
+from billing.admin.read_only import ReadOnlyAdmin, choice_filter, shown_as, url_of
+from billing.admin.sections import Column, Link, Section
 from billing.domain.accounts import CHART, SHAPE_OF_NAME
 from billing.models import Account
+from billing.selectors.statements import InvalidCursor, StatementPage, statement_of
 
 UNLIMITED = 2**63 - 1
 SHARDS_SHOWN_MAX = 200
@@ -54,8 +61,81 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("balances")
 
+    def get_urls(self) -> list[URLPattern]:
+        statement = path(
+            "<path:object_id>/statement/",
+            self.admin_site.admin_view(self.statement_view),
+            name="billing_account_statement",
+        )
+        return [statement, *super().get_urls()]
+
+    def links_of(self, row: Account, request: HttpRequest) -> Sequence[Link]:
+        return (Link("Statement", reverse("admin:billing_account_statement", args=[row.pk])),)
+
     def sections_of(self, row: Account, request: HttpRequest) -> Sequence[Section]:
         return (balances_section(row),)
+
+    def statement_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The account's postings, newest first, each with the balance it left. An unreadable cursor is refused 400."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404("No account has that id.")
+        cursor = request.GET.get("cursor", "")
+        try:
+            page = statement_of(row.name, row.denomination, cursor=cursor, limit=self.list_per_page)
+        except InvalidCursor as error:
+            raise BadRequest("That page of the statement does not exist.") from error
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"Statement of {row.name}",
+            "account": row,
+            "balance": amount_of(balance_of_row(row), denomination=row.denomination),
+            "section": statement_section(row, page, is_first=not cursor),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/statement.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementPages:
+    """A statement is walked towards older lines, and left for the newest ones."""
+
+    newest_url: str
+    older_url: str
+    newer_url: str = ""
+
+
+def statement_section(row: Account, page: StatementPage, *, is_first: bool) -> Section:
+    """The lines of one page of a statement."""
+    older = f"?{urlencode({'cursor': page.next_cursor})}" if page.next_cursor else ""
+    return Section(
+        "Postings",
+        (
+            Column("Recorded"),
+            Column("Journal"),
+            Column("Kind"),
+            Column("Debit", is_figure=True),
+            Column("Credit", is_figure=True),
+            Column("Balance after", is_figure=True),
+        ),
+        [
+            (
+                moment_of(line.recorded_at),
+                identifier_of(line.journal_id, url=url_of("billing.journal", line.journal_id)),
+                line.kind,
+                amount_of(line.amount, denomination=row.denomination) if line.amount < 0 else "",
+                amount_of(line.amount, denomination=row.denomination) if line.amount > 0 else "",
+                amount_of(line.balance_after, denomination=row.denomination),
+            )
+            for line in page.lines
+        ],
+        when_empty="Nothing was ever posted here.",
+        pages=StatementPages(newest_url="" if is_first else "?", older_url=older),
+    )
 
 
 def balances_section(row: Account) -> Section:

@@ -12,8 +12,11 @@ Cell = str | int
 class Pages(Protocol):
     """Where the next newer and the next older page are; an empty address where there is none."""
 
-    newer_url: str
-    older_url: str
+    @property
+    def newer_url(self) -> str: ...
+
+    @property
+    def older_url(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,29 @@
+"""Staff users and the books they look at."""
+
+import secrets
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.admin.books import Book, write_book
+
+
+@pytest.fixture
+def superuser(transactional_db: None) -> User:
+    """Somebody with every permission there is."""
+    return User.objects.create_superuser(f"root-{secrets.token_hex(4)}", password="only-for-tests")
+
+
+@pytest.fixture
+def staff(superuser: User) -> Client:
+    """A browser in which the superuser is signed in."""
+    client = Client()
+    client.force_login(superuser)
+    return client
+
+
+@pytest.fixture
+def book(transactional_db: None) -> Book:
+    """One served payment."""
+    return write_book()
