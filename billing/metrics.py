@@ -3,7 +3,7 @@
 from typing import Final
 
 from telemetry import names
-from telemetry.metrics import counter, gauge, histogram, SIZE_BUCKETS
+from telemetry.metrics import SIZE_BUCKETS, counter, gauge, histogram
 
 FENCING_REFUSALS: Final = counter(
     names.FENCING_REFUSALS, "Batches and tokens that the fence refused.", labels=("reason",)

@@ -1,0 +1,54 @@
+"""Celery's thin wrappers around services that may run twice, late, or in two workers at once."""
+
+from celery import shared_task
+
+from billing.services import anchors, dead_letters, finalize_drain
+from billing.services.anchor_signers import AnchorsNotConfigured
+from billing.services.verification import verify_ledger
+from telemetry import names
+from telemetry.logging import get_logger
+
+log = get_logger(__name__)
+
+BEAT_SCHEDULE = {
+    "billing-drain-finalize": {"task": "billing.drain_finalize", "schedule": 5.0, "options": {"expires": 5}},
+    "billing-escalate": {"task": "billing.escalate_dead_letters", "schedule": 300.0, "options": {"expires": 300}},
+    "billing-anchor": {"task": "billing.take_anchor", "schedule": 60.0, "options": {"expires": 60}},
+    "billing-verify": {"task": "billing.verify_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
+}
+VERIFY_SECONDS_MAX = 2 * 3600  # ten million postings take minutes; a run that takes hours should be looked at
+
+
+@shared_task(name="billing.drain_finalize")
+def drain_finalize() -> dict[str, int]:
+    """Book what is due in the finalize queue."""
+    report = finalize_drain.drain_finalize()
+    return {
+        "booked": report.booked,
+        "refused": report.refused,
+        "poisoned": report.poisoned,
+        "paused": report.paused,
+    }
+
+
+@shared_task(name="billing.escalate_dead_letters")
+def escalate_dead_letters() -> int:
+    """Report letters that have been open for too long; how many."""
+    return len(dead_letters.escalate_overdue())
+
+
+@shared_task(name="billing.take_anchor")
+def take_anchor() -> int:
+    """Sign the ledger's heads when it is time; the anchor's number, or 0 when it was not."""
+    try:
+        anchor = anchors.take_anchor_if_due()
+    except AnchorsNotConfigured as error:
+        log.info(names.LEDGER_ANCHOR_FAILED, reason=str(error))
+        return 0
+    return anchor.id if anchor else 0
+
+
+@shared_task(name="billing.verify_ledger", soft_time_limit=VERIFY_SECONDS_MAX, time_limit=VERIFY_SECONDS_MAX + 60)
+def verify() -> bool:
+    """Prove the ledger from its rows; what is wrong is logged and counted."""
+    return verify_ledger().is_clean
