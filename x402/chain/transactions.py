@@ -81,7 +81,8 @@ class Signer:
 
     def __init__(self, private_key: str) -> None:
         try:
-            self._key = PrivateKey(bytes.fromhex(private_key.removeprefix("0x")))
+            secret = bytes.fromhex(private_key.removeprefix("0x"))
+            self._key = PrivateKey(secret if len(secret) == 32 else b"")
         except ValueError:
             raise ValueError("a private key is 32 bytes in hex") from None  # the text itself must not be repeated
         self.address: Final = eip712.checksum_address(eip712.address_of_key(self._key.public_key))
