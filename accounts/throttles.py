@@ -52,7 +52,7 @@ class LocalWindows:
             last, current, previous = self._windows.get(subject, (-1, 0, 0))
             if last != window:
                 previous, current = (current if last == window - 1 else 0), 0
-            used = previous * (WINDOW_MS - elapsed) // WINDOW_MS + current
+            used = -(-previous * (WINDOW_MS - elapsed) // WINDOW_MS) + current
             if used >= limit:
                 return False, 0, WINDOW_MS - elapsed
             self._windows[subject] = (window, current + 1, previous)

@@ -27,12 +27,12 @@ log = get_logger(__name__)
 
 
 class _Connections:
-    """One client per URL, and until when Redis is left alone."""
+    """One client per URL, and until when each is left alone."""
 
     def __init__(self) -> None:
         self.clients: dict[str, redis.Redis] = {}
         self.lock = threading.Lock()
-        self.resting_until = 0.0
+        self.resting_until: dict[str, float] = {}
 
 
 _connections = _Connections()
@@ -58,14 +58,19 @@ def redis_client() -> redis.Redis | None:
 
 def is_resting() -> bool:
     """Whether Redis failed a moment ago and is left alone."""
-    return time.monotonic() < _connections.resting_until
+    return time.monotonic() < _connections.resting_until.get(loa("REDIS_URL"), 0.0)
 
 
 def rest(error: redis.RedisError) -> None:
     """Leave Redis alone for a moment; said once each time."""
     if not is_resting():
         log.warning(names.REDIS_UNAVAILABLE, reason=type(error).__name__)
-    _connections.resting_until = time.monotonic() + REST_SECONDS
+    _connections.resting_until[loa("REDIS_URL")] = time.monotonic() + REST_SECONDS
+
+
+def wake() -> None:
+    """Ask Redis again at the next call."""
+    _connections.resting_until.clear()
 
 
 class SharedScript:

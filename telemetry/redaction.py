@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 REDACTED: Final = "[redacted]"
 DEPTH_MAX: Final = 6
+SEARCHED_LENGTH_MAX: Final = 16 * 1024  # what is longer is cut before it is searched; log lines are shorter still
 SECRET_LENGTH_MIN: Final = 8  # a shorter secret would blank out ordinary words
 
 _SECRET_NAMES: Final = frozenset(
@@ -52,6 +53,7 @@ class Redactor:
 
     def text(self, text: str, *, keeps_hashes: bool = False) -> str:
         """A copy of a text without anything that looks like, or is, a secret."""
+        text = text[:SEARCHED_LENGTH_MAX]
         if self._literal is not None:
             text = self._literal.sub(REDACTED, text)
         text = _BEARER.sub(rf"\1 {REDACTED}", text)

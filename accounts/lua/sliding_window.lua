@@ -16,8 +16,8 @@ elseif last ~= window then
   previous, current = 0, 0
 end
 
--- The previous window counts for the part of it that still lies within window_ms from now.
-local used = math.floor(previous * (window_ms - elapsed) / window_ms) + current
+-- The previous window counts for the part of it that still lies within window_ms from now, rounded up.
+local used = math.ceil(previous * (window_ms - elapsed) / window_ms) + current
 if used >= limit then
   return {0, 0, window_ms - elapsed}
 end

@@ -92,7 +92,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return problem_response("authentication_required", detail="Metrics need the metrics token.")
     breaker_state.refresh_gauges()
     response: HttpResponse = django_prometheus.exports.ExportToDjangoView(request)
-    response.headers.update(NO_STORE)
+    response.headers["Cache-Control"] = NO_STORE["Cache-Control"]
     return response
 
 

@@ -1,7 +1,6 @@
 """The circuit breaker's rules, and that Redis follows the very same (faults.md 57, 58; plan 12.3)."""
 
 import threading
-from collections.abc import Iterator
 from secrets import token_hex
 
 import pytest
@@ -109,13 +108,13 @@ def test_whatever_happens_at_most_one_probe_is_out_and_a_way_back_exists(moves: 
 
 
 @pytest.fixture
-def shared(settings: Settings) -> Iterator[redis.Redis]:
+def shared(settings: Settings) -> redis.Redis:
     """The real Redis of the run."""
     if not settings.TEST_SERVICES:
         pytest.skip("needs services: run `python -m loa_site.local test`")
     client = redis_scripts.redis_client()
     assert client is not None
-    yield client
+    return client
 
 
 def fresh(policy: Policy = POLICY) -> Breaker:
@@ -249,7 +248,6 @@ def test_a_permit_from_before_redis_went_away_means_nothing_to_the_local_circuit
     circuit.failed(probe)
 
     assert circuit.state() is State.OPEN
-    redis_scripts._connections.resting_until = 0.0
 
 
 def test_a_guarded_block_counts_only_what_speaks_against_the_other_side(shared: redis.Redis) -> None:

@@ -18,7 +18,7 @@ ECHO = SharedScript("return {1, ARGV[1]}")
 @pytest.fixture(autouse=True)
 def _rested() -> Iterator[None]:
     yield
-    redis_scripts._connections.resting_until = 0.0
+    redis_scripts.wake()
 
 
 @pytest.fixture
@@ -82,6 +82,6 @@ def test_redis_is_asked_again_after_its_rest(settings: Settings) -> None:
     redis_scripts.rest(redis.ConnectionError("gone"))
     assert ECHO.run([], ["x"]) is None
 
-    redis_scripts._connections.resting_until = time.monotonic()
+    redis_scripts.wake()
 
     assert ECHO.run([], ["x"]) == [1, b"x"]
