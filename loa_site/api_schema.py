@@ -8,6 +8,7 @@ problem documents. Named in `SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"]`.
 from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 Json = dict[str, Any]
 
@@ -18,6 +19,7 @@ PAYMENT_HEADERS: Final = (
     ("Idempotency-Key", "16 to 128 letters, digits, - or _. Whoever shows it again may have the stored answer."),
     ("SIGN-IN-WITH-X", "A wallet's proof for this one request; with enough credit notes nothing else is needed."),
 )
+PROVEN_OTHERWISE: Final = ("get_payment", "get_receipt")  # a header of the payer's side does as well as a bearer
 REFUSALS: Final = {
     "400": "The payment header or the body cannot be read, or two ways of paying were sent.",
     "401": "The bearer token or wallet proof does not hold.",
@@ -114,6 +116,19 @@ class BearerScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "description": "A token of POST /api/v1/auth/verify."}
 
 
+class SchemaView(SpectacularAPIView):
+    """`GET /api/schema/`: the document, for everyone."""
+
+    authentication_classes = ()
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """`GET /docs/`: the document to browse, from our own files and without inline script."""
+
+    authentication_classes = ()
+    url_name = "schema"
+
+
 def add_paid_operations(result: Json, **_generator: Any) -> Json:
     """Add the paid operations, the problem schema, and a problem answer to every operation. Changes `result`."""
     result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
@@ -123,6 +138,8 @@ def add_paid_operations(result: Json, **_generator: Any) -> Json:
     paths["/api/v1/x402/quote"] = {"post": _quote()}
     for operations in paths.values():
         for operation in operations.values():
+            if operation.get("operationId") in PROVEN_OTHERWISE:
+                operation["security"] = [{}, *operation.get("security", [])]
             operation.setdefault("responses", {}).setdefault("default", _problem("What went wrong, and what to do."))
     result["paths"] = dict(sorted(paths.items()))
     return result

@@ -9,7 +9,7 @@ from rest_framework.parsers import BaseParser
 
 from telemetry.configuration import loa
 from x402.protocol import strict_json
-from x402.protocol.strict_json import InvalidJson, JsonValue
+from x402.protocol.strict_json import InvalidJson
 
 
 class StrictJSONParser(BaseParser):
@@ -19,7 +19,7 @@ class StrictJSONParser(BaseParser):
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> JsonValue:
+    ) -> Any:
         """The value of the body. Raises ParseError (400) and RequestDataTooBig (413)."""
         limit = loa("BODY_BYTES")
         body = stream.read(limit + 1)

@@ -57,7 +57,9 @@ def _api_problem(error: exceptions.APIException, context: dict[str, Any]) -> Htt
         case exceptions.UnsupportedMediaType():
             return problem_response("unsupported_media_type", detail=str(error.detail))
         case exceptions.Throttled():
-            return problem_response("rate_limited", retry_after_seconds=max(1, round(error.wait or 1)))
+            return problem_response(
+                "rate_limited", retry_after_seconds=max(1, round(getattr(error, "wait", None) or 1))
+            )
     code = str(error.default_code)
     return problem_response(code if code in PROBLEM_CODES else "invalid_request", error.status_code, str(error.detail))
 

@@ -7,9 +7,9 @@ optional slash: each resource has one address.
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from loa_site import problems
+from loa_site.api_schema import DocsView, SchemaView
 
 api_v1 = [
     path("auth/", include("accounts.api.urls")),
@@ -21,9 +21,9 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
     path("problems/", problems.problem_index, name="problem-index"),
     path("problems/<slug:slug>", problems.problem_page, name="problem-page"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=()), name="docs"),
+    path("docs/", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularAPIView.as_view(authentication_classes=()), name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),
     path("", include("loa_site.security.urls")),
     path("", include("loa_site.health.urls")),

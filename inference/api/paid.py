@@ -15,13 +15,14 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
+from accounts.services.errors import AccountsError
 from inference.domain.errors import UpstreamError
 from inference.services.completion import complete
 from inference.services.pricing import ChatPrice
 from telemetry import names
 from telemetry.problem import problem_response
 from x402.paywall import PaidContext, requires_payment
-from x402.protocol.errors import MalformedPayment, UnpriceableRequest
+from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.protocol.requirements import payment_required_v2
 from x402.services import responses
 from x402.services.paid_requests import BodyTooLarge
@@ -96,8 +97,12 @@ def quote(request: HttpRequest) -> HttpResponseBase:
         offer = keep_quote(request, path=reverse("x402-invoke"))
     except BodyTooLarge as error:
         return responses.body_too_large(error)
+    except AccountsError as error:
+        return responses.not_proven(error)
     except MalformedPayment as error:
         return responses.malformed(error)
+    except PaymentRefused as refusal:
+        return responses.refused_unread(refusal)
     except UnpriceableRequest as error:
         return responses.unpriceable(error)
     response = JsonResponse(

@@ -5,7 +5,6 @@ Source: OpenAI API reference, "Create chat completion".
 """
 
 import json
-from collections.abc import Mapping
 
 from inference.domain.errors import UpstreamGarbage, UpstreamRefused, UpstreamUnavailable
 from inference.domain.prices import Usage
@@ -75,10 +74,10 @@ class OpenAIUpstream:
         raise UpstreamGarbage(self.name, "the answer holds no message")
 
 
-def _usage(answer: Mapping[str, object]) -> Usage | None:
+def _usage(answer: object) -> Usage | None:
     """The reported token counts, or None where there are none that could be true."""
-    match answer.get("usage"):
-        case {"prompt_tokens": int(read), "completion_tokens": int(written)} if all(
+    match answer:
+        case {"usage": {"prompt_tokens": int(read), "completion_tokens": int(written)}} if all(
             0 <= count <= MAX_TOKENS_REPORTED for count in (read, written)
         ):
             return Usage(input_tokens=read, output_tokens=written)

@@ -1,7 +1,7 @@
 """Payments over HTTP: anyone who holds an id sees its state, the payer's side sees the rest (rule R1)."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -45,8 +45,8 @@ PROOF_PARAMETERS = [
 class PrivateView(APIView):
     """A view whose answers are for one caller: never cached, and known by a bearer session or not at all."""
 
-    authentication_classes: ClassVar[list[type[BearerAuthentication]]] = [BearerAuthentication]
-    permission_classes: ClassVar[list[Any]] = []
+    authentication_classes = (BearerAuthentication,)
+    permission_classes = ()
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep the answer out of every cache."""
@@ -58,15 +58,16 @@ class PrivateView(APIView):
 class JsonOrPage(BaseContentNegotiation):
     """Leaves the choice between JSON and a page to the view."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """The first parser; a GET has no body."""
         return next(iter(parsers), None)
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """The first renderer, which is JSON."""
-        return renderers[0], renderers[0].media_type or ""
+        first = next(iter(renderers))
+        return first, first.media_type or ""
 
 
 class PaymentsView(PrivateView):
@@ -112,7 +113,6 @@ class PaymentView(PrivateView):
         parameters=PROOF_PARAMETERS,
         responses={200: PaymentSerializer},
         tags=["payments"],
-        auth=[{}, {"bearer": []}],
     )
     def get(self, request: Request, payment_id: str) -> HttpResponse | Response:
         """The payment's state, and its facts for the payer's side."""
