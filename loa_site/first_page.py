@@ -52,7 +52,7 @@ def figures_of(ledger: LedgerFigures, payments: PaymentFigures) -> list[Figure]:
         Figure("Payments today", f"{sum(row.payment_count for row in today):,}", payments_url),
         Figure("Settled today", amount_of(sum(row.amount_micro_usdc for row in settled))),
         Figure("Charged today", amount_of(sum(row.charged_micro_usdc for row in today))),
-        Figure("Change and credit issued today", amount_of(sum(row.change_micro_usdc for row in today))),
+        Figure("Change and credit issued today", amount_of(sum(row.returned_micro_usdc for row in today))),
         *(
             Figure(
                 "Credit notes outstanding",
@@ -82,7 +82,7 @@ def charts_of(payments: PaymentFigures) -> list[Chart]:
             labels,
             [
                 Series("charged", payments.by_hour("charged_micro_usdc")),
-                Series("change and credit", payments.by_hour("change_micro_usdc")),
+                Series("change and credit", payments.by_hour("returned_micro_usdc")),
             ],
             write=lambda figure: f"{human(figure, digits=MICRO_DIGITS)} USDC",
         ),

@@ -16,16 +16,17 @@ from django.http import Http404, HttpRequest, QueryDict
 
 AFTER = "after"
 BEFORE = "before"
-STOCK_PARAMETERS = ("o", "p", "all", "_facets")  # sorting, numbered pages and counts: not offered, so not obeyed
+# Sorting, numbered pages, counts and pop-ups: not offered, so not obeyed.
+STOCK_PARAMETERS = ("o", "p", "all", "_facets", "_popup", "_to_field")
 
 
-def row_named(queryset: QuerySet[Any], identifier: str) -> Model:
-    """The row whose primary key was given as text. Raises Http404 for anything that is no such key."""
+def row_named(queryset: QuerySet[Any], identifier: str, *, keys: Sequence[str]) -> Model:
+    """The `keys` of the row whose primary key was given as text. Raises Http404 for anything that is no such key."""
     primary_key = queryset.model._meta.pk
     if "\x00" in identifier:
         raise Http404("No row has that id.")
     try:
-        row = queryset.filter(pk=primary_key.to_python(identifier)).first()
+        row = queryset.filter(pk=primary_key.to_python(identifier)).only(*keys).first()
     except (ValueError, ValidationError):
         row = None
     if row is None:
@@ -54,7 +55,7 @@ class Page:
         backwards = before is not None and after is None
         cursor = before if backwards else after
         if cursor is not None:
-            start = row_named(queryset.model._default_manager.using(queryset.db), cursor)
+            start = row_named(queryset.model._default_manager.using(queryset.db), cursor, keys=keys)
             queryset = queryset.filter(behind(start, keys, older=not backwards))
         order = [key if backwards else f"-{key}" for key in keys]
         rows = list(queryset.order_by(*order)[: size + 1])

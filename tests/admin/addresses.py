@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import reverse
 
@@ -22,7 +23,10 @@ def read_only_models() -> list[type[Model]]:
 
 def address(model: type[Model], page: str, *arguments: object) -> str:
     """The address of one of a model's pages."""
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=arguments)
+    return reverse(
+        f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}",
+        args=[quote(argument) for argument in arguments],
+    )
 
 
 def rows_of(book: Book) -> dict[type[Model], object]:

@@ -139,7 +139,14 @@ def settle(payment: Payment, transaction: ChainTransaction) -> None:
                 block_number=1_234,
                 log_index=1,
                 correlation_id=payment.correlation_id,
-                transition=Transition("x402_payment", payment.id, "settling", "settled", 1),
+                transition=Transition(
+                    "x402_payment",
+                    payment.id,
+                    "settling",
+                    "settled",
+                    1,
+                    {"transaction_hash": transaction.transaction_hash},
+                ),
             )
         ]
     )
@@ -159,7 +166,7 @@ def serve(payment: Payment, *, cost: int) -> None:
             held_micro_usdc=payment.amount_micro_usdc,
             cost_micro_usdc=cost,
             correlation_id=payment.correlation_id,
-            transition=Transition("x402_payment", payment.id, "serving", "served", 1),
+            transition=Transition("x402_payment", payment.id, "serving", "served", 1, {"charged_micro_usdc": cost}),
         )
     )
 

@@ -1,12 +1,21 @@
 """Staff users and the books they look at."""
 
 import secrets
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, override_settings
 
+from loa_site.security.policy import csp_settings
 from tests.admin.books import Book, write_book
+
+
+@pytest.fixture(autouse=True)
+def _policy_is_enforced() -> Iterator[None]:
+    """Deployments begin with reports only; the pages must hold under the policy itself."""
+    with override_settings(CONTENT_SECURITY_POLICY_REPORT_ONLY=None, **csp_settings(enforce=True)):
+        yield
 
 
 @pytest.fixture

@@ -8,23 +8,7 @@ from django.test import Client
 from tests.admin.addresses import address, read_only_models
 from tests.admin.books import Book
 
-JUNK = (
-    "",
-    "0",
-    "-1",
-    "1.5",
-    "99999999999999999999999",
-    "%",
-    "_",
-    "*",
-    "'",
-    '"',
-    "\\",
-    "\x00",
-    "../../etc",
-    "ünïcödé",
-    "x" * 3_000,
-)
+JUNK = ("", "-1", "1.5", "9" * 23, "%", "'", "\\", "\x00", "ünïcödé", "x" * 3_000)
 PARAMETERS = (
     "o",
     "p",
@@ -32,24 +16,18 @@ PARAMETERS = (
     "all",
     "e",
     "id",
-    "pk",
     "after",
     "before",
     "state",
-    "kind",
-    "_facets",
     "_popup",
     "_to_field",
     "id__regex",
-    "id__in",
-    "id__isnull",
-    "account__owner__regex",
-    "nonexistent__lookup",
+    "none__lookup",
 )
 
 
+@pytest.mark.slow
 def test_junk_in_a_lists_address_is_refused_or_finds_nothing(staff: Client, book: Book):
-    staff.raise_request_exception = True
     for model, (name, value) in itertools.product(read_only_models(), itertools.product(PARAMETERS, JUNK)):
         answer = staff.get(address(model, "changelist"), {name: value})
 
@@ -65,7 +43,7 @@ def test_a_wildcard_means_itself(staff: Client, book: Book):
     for term in ("%", "pay%", "pay_%", "_ay", "*", "0x%"):
         page = staff.get("/admin/x402/payment/", {"q": term}).content.decode()
 
-        assert "/admin/x402/payment/pay_" not in page, term
+        assert "/change/" not in page, term
 
 
 @pytest.mark.parametrize("junk", ["nothing", "1_00", "-1", "99999999999999999999", "%2500", "_00", "a/b/c", "x" * 500])

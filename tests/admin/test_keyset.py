@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.admin.utils import unquote
 from django.test import Client
 
 from billing.admin import read_only
@@ -13,7 +14,7 @@ LIST = "/admin/x402/keptquote/"
 
 
 def ids_on(page: str) -> list[str]:
-    return re.findall(r'href="/admin/x402/keptquote/(quo_[0-9A-Z]+)/change/', page)
+    return [unquote(found) for found in re.findall(r'href="/admin/x402/keptquote/([^/]+)/change/', page)]
 
 
 def link(page: str, rel: str) -> str | None:
@@ -85,6 +86,6 @@ def test_equal_times_of_arrival_are_told_apart_by_id(staff: Client, quotes: list
 
     first = staff.get("/admin/x402/payment/", {"q": quote.wallet}).content.decode()
     second = staff.get("/admin/x402/payment/" + link(first, "next")).content.decode()
-    met = re.findall(r'href="/admin/x402/payment/(pay_[^/]+)/change/', first + second)
+    met = [unquote(found) for found in re.findall(r'href="/admin/x402/payment/([^/]+)/change/', first + second)]
 
     assert met == sorted((payment.id for payment in made), reverse=True)

@@ -11,6 +11,7 @@ from x402.models import Payment, PaymentState
 
 UNSETTLED = (PaymentState.VERIFIED, PaymentState.SETTLING, PaymentState.SETTLEMENT_UNKNOWN)
 UNSERVED = (*UNSETTLED, PaymentState.SETTLED, PaymentState.SERVING)
+DECIDED = (PaymentState.SERVED, PaymentState.CREDITED, PaymentState.REFUNDED)
 HOURS = 24
 
 
@@ -22,8 +23,15 @@ class HourOfState:
     state: str
     payment_count: int
     amount_micro_usdc: int
+    credit_applied_micro_usdc: int
     charged_micro_usdc: int
-    change_micro_usdc: int
+
+    @property
+    def returned_micro_usdc(self) -> int:
+        """What became credit notes: all that was held and not charged, once it is decided."""
+        if self.state not in DECIDED:
+            return 0
+        return self.amount_micro_usdc + self.credit_applied_micro_usdc - self.charged_micro_usdc
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +72,12 @@ def payment_figures(now: datetime) -> PaymentFigures:
         .annotate(
             payment_count=Count("pk"),
             amount=Sum("amount_micro_usdc"),
+            credit=Sum("credit_applied_micro_usdc"),
             charged=Sum("charged_micro_usdc"),
-            change=Sum("credit_note_micro_usdc"),
         )
     )
     rows = [
-        HourOfState(row["hour"], row["state"], row["payment_count"], row["amount"], row["charged"] or 0, row["change"])
+        HourOfState(row["hour"], row["state"], row["payment_count"], row["amount"], row["credit"], row["charged"] or 0)
         for row in grouped
     ]
     unsettled = _open_payments().filter(state__in=UNSETTLED).aggregate(number=Count("pk"), sum=Sum("amount_micro_usdc"))

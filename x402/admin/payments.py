@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from billing.admin.formats import NOTHING, amount_of, identifier_of, moment_of, short_of, state_of
 from billing.admin.read_only import ReadOnlyAdmin, by_field, choice_filter, list_url, shown_as, url_of
 from billing.admin.sections import Column, Link, Section
+from billing.selectors.credit_notes import notes_from
 from x402.admin.figures import UNSERVED, UNSETTLED
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
@@ -33,7 +34,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     found_by = ("payer", "transaction_hash", "correlation_id")
     found_by_prefix = ("id",)
     search_help_text = "Payment id or its beginning, payer address, transaction hash, or quote id."
-    list_display = ("identifier", "state_label", "amount", "charged", "change", "payer_short", "arrived")
+    list_display = ("identifier", "state_label", "amount", "charged", "returned", "payer_short", "arrived")
     list_display_links = ("identifier",)
     list_filter = (
         choice_filter("progress", "progress", list(PROGRESS), narrows=by_progress),
@@ -41,7 +42,7 @@ class PaymentAdmin(ReadOnlyAdmin):
         choice_filter("paid by", "method", Method.values, narrows=by_field("method")),
     )
     fieldsets = (
-        (None, {"fields": ("state_label", "amount", "credit_applied", "charged", "note", "overrun", "failure")}),
+        (None, {"fields": ("state_label", "amount", "credit_applied", "charged", "returned", "overrun", "failure")}),
         (
             "Who and what",
             {"fields": ("payer_address", "method", "request", "description_of_price", "arrived", "settled", "served")},
@@ -62,7 +63,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     credit_applied = shown_as(lambda row: amount_of(row.credit_applied_micro_usdc), "credit notes applied")
     charged = shown_as(lambda row: amount_of(row.charged_micro_usdc), "charged")
     overrun = shown_as(lambda row: amount_of(row.overrun_micro_usdc), "cost above the maximum")
-    change = shown_as(lambda row: amount_of(row.credit_note_micro_usdc) if row.credit_note_id else NOTHING, "came back")
+    returned = shown_as(lambda row: amount_of(came_back(row)), "came back")
     payer_short = shown_as(lambda row: short_of(row.payer), "payer")
     payer_address = shown_as(lambda row: identifier_of(row.payer), "payer")
     arrived = shown_as(lambda row: moment_of(row.created_at), "arrived")
@@ -71,6 +72,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     lease = shown_as(lambda row: moment_of(row.lease_until), "owner's lease until")
     asset_address = shown_as(lambda row: identifier_of(row.asset), "asset")
     recipient = shown_as(lambda row: identifier_of(row.pay_to), "pay to")
+    transaction = shown_as(lambda row: identifier_of(row.transaction_hash), "transaction")
     nonce_value = shown_as(lambda row: identifier_of(row.nonce), "nonce")
     correlation = shown_as(lambda row: identifier_of(row.correlation_id), "correlation id")
     quote = shown_as(lambda row: identifier_of(row.quote_id), "quote")
@@ -82,18 +84,6 @@ class PaymentAdmin(ReadOnlyAdmin):
     block = shown_as(
         lambda row: NOTHING if row.block_number is None else f"{row.block_number}, log {row.log_index}", "block"
     )
-
-    @admin.display(description="credit note")
-    def note(self, row: Payment) -> str:
-        """What came back, linked to the note."""
-        if not row.credit_note_id:
-            return NOTHING
-        return identifier_of(row.credit_note_id, url=url_of("billing.creditnote", row.credit_note_id))
-
-    @admin.display(description="transaction")
-    def transaction(self, row: Payment) -> str:
-        """The chain transaction, linked to ours when our relayer sent it."""
-        return identifier_of(row.transaction_hash)
 
     @admin.display(description="billing entry")
     def entry(self, row: Payment) -> str:
@@ -123,32 +113,61 @@ class PaymentAdmin(ReadOnlyAdmin):
         )
 
     def sections_of(self, row: Payment, request: HttpRequest) -> Sequence[Section]:
-        attempts = row.settlement_attempts.select_related("transaction").order_by("-pk")[: self.list_per_page]
-        return (
-            Section(
-                "Settlement attempts",
-                (
-                    Column("Transaction"),
-                    Column("State"),
-                    Column("Block"),
-                    Column("Position", is_figure=True),
-                    Column("Stored"),
-                ),
-                [
-                    (
-                        identifier_of(
-                            one.transaction.transaction_hash, url=url_of(one.transaction, one.transaction_id)
-                        ),
-                        state_of(one.transaction.state),
-                        one.transaction.block_number or NOTHING,
-                        one.position,
-                        moment_of(one.created_at),
-                    )
-                    for one in attempts
-                ],
-                when_empty="Our relayer has carried it in no transaction.",
-            ),
-        )
+        return (notes_section(row), attempts_section(row, size=self.list_per_page))
+
+
+def came_back(row: Payment) -> int | None:
+    """What of the payment became a credit note; None while that is open. Units: MicroUSDC."""
+    match row.state:
+        case PaymentState.SERVED:
+            return row.held_micro_usdc - (row.charged_micro_usdc or 0)
+        case PaymentState.CREDITED | PaymentState.REFUNDED:
+            return row.held_micro_usdc
+    return None
+
+
+def notes_section(row: Payment) -> Section:
+    """The credit notes this payment gave rise to."""
+    return Section(
+        "Credit notes",
+        (Column("Note"), Column("Kind"), Column("Amount", is_figure=True), Column("Remaining", is_figure=True)),
+        [
+            (
+                identifier_of(note.id, url=url_of("billing.creditnote", note.id)),
+                note.kind,
+                amount_of(note.amount, denomination=note.denomination),
+                amount_of(note.remaining, denomination=note.denomination),
+            )
+            for note in notes_from(row.id)
+        ],
+        when_empty="It gave rise to none.",
+    )
+
+
+def attempts_section(row: Payment, *, size: int) -> Section:
+    """The relayer's transactions that carried it, the newest first."""
+    attempts = row.settlement_attempts.select_related("transaction").order_by("-pk")[:size]
+    return Section(
+        "Settlement attempts",
+        (
+            Column("Transaction"),
+            Column("State"),
+            Column("Block"),
+            Column("Position", is_figure=True),
+            Column("Stored"),
+        ),
+        [
+            (
+                identifier_of(one.transaction.transaction_hash, url=url_of(one.transaction, one.transaction_id)),
+                state_of(one.transaction.state),
+                one.transaction.block_number or NOTHING,
+                one.position,
+                moment_of(one.created_at),
+            )
+            for one in attempts
+        ],
+        when_empty="Our relayer has carried it in no transaction.",
+    )
 
 
 def trace_id_of(trace_context: str) -> str:
