@@ -16,6 +16,7 @@ from x402.protocol.schemes.exact_eip3009 import ChainQuestions
 
 ATTEMPTS: Final = 3  # a block that arrives between header and call makes one more round trip; three in a row do not
 _CALLS_PER_QUESTION: Final = 2
+_HASH_CHARACTERS: Final = 66
 _CALLS_FOR_BLOCK: Final = 2
 
 
@@ -48,7 +49,7 @@ class ChainState:
 def verify_chain_state(
     rpc: RpcClient, questions: Sequence[ChainQuestions], *, multicall3: str, block: str = "latest"
 ) -> ChainState:
-    """The state of these authorizations at one block, `latest`, `finalized` or a number in hex.
+    """The state of these authorizations at one block: `latest`, `finalized`, a number in hex, or a block's hash.
 
     Raises RpcFailure; OutcomeUnknown also when a token or Multicall3 does not answer as its ABI promises, since a call
     to an address without code succeeds with nothing.
@@ -99,11 +100,13 @@ def _calls(questions: Sequence[ChainQuestions], multicall3: str, block: str) -> 
         inner.append((question.asset, tokens.authorization_state(question.payer, question.nonce)))
         inner.append((question.asset, tokens.balance_of(question.payer)))
     data = "0x" + multicall.encode_aggregate3(inner).hex()
+    is_hash = len(block) == _HASH_CHARACTERS
+    where: object = {"blockHash": block} if is_hash else block  # EIP-1898
     calls: list[Call] = [
-        ("eth_getBlockByNumber", [block, False]),
-        ("eth_call", [{"to": multicall3, "data": data}, block]),
+        ("eth_getBlockByHash" if is_hash else "eth_getBlockByNumber", [block, False]),
+        ("eth_call", [{"to": multicall3, "data": data}, where]),
     ]
-    calls += [("eth_getCode", ["0x" + question.payer.hex(), block]) for question in questions]
+    calls += [("eth_getCode", ["0x" + question.payer.hex(), where]) for question in questions]
     return calls
 
 

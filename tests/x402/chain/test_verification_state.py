@@ -63,13 +63,14 @@ def test_many_payments_are_read_at_one_block_in_their_order(chain):
     assert state.block.timestamp == int(header["timestamp"], 16)
 
 
-def test_an_older_block_can_be_asked_for(chain):
+def test_an_older_block_can_be_asked_for_by_number_and_by_hash(chain):
     authorization = chain.payer().signs()
     chain.rpc.call("evm_mine")
-    before = hex(chain.height())
+    before = chain.rpc.call("eth_getBlockByNumber", ["latest", False])
     chain.carries(USDC, tokens.transfer_with_authorization(authorization))
 
-    assert not state_of(chain, authorization, block=before).is_used
+    assert not state_of(chain, authorization, block=before["number"]).is_used
+    assert not state_of(chain, authorization, block=before["hash"]).is_used
     assert state_of(chain, authorization).is_used
 
 

