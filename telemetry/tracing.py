@@ -76,15 +76,21 @@ def get_tracer(name: str = names.TRACER_NAME) -> "Tracer | None":
     return None if _tracing.provider is None else _tracing.provider.get_tracer(name)
 
 
-def traced(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function so that each call is a span of that name below the current one."""
+def traced(
+    name: str, *, parent: Callable[..., Mapping[str, str]] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function so that each call is a span of that name below the current one.
+
+    With `parent`, which finds a carrier in the call's arguments, each call is a `transaction_span` that follows it.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             if _tracing.provider is None:
                 return function(*args, **kwargs)
-            with span(name):
+            opened = span(name) if parent is None else transaction_span(name, parent(*args, **kwargs))
+            with opened:
                 return function(*args, **kwargs)
 
         return call

@@ -1,7 +1,6 @@
 """The four endpoints of a sign-in: nonce, verify, refresh, logout."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -28,8 +27,8 @@ NO_STORE: Mapping[str, str] = {"Cache-Control": "private, no-store"}
 class PublicView(APIView):
     """A view for callers who cannot prove anything yet, with a limit per client and endpoint."""
 
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = []
+    authentication_classes = ()
+    permission_classes = ()
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
@@ -101,8 +100,8 @@ class RefreshView(PublicView):
 class LogoutView(APIView):
     """POST /api/v1/auth/logout"""
 
-    authentication_classes: ClassVar = [BearerAuthentication]
-    permission_classes: ClassVar = []
+    authentication_classes = (BearerAuthentication,)
+    permission_classes = ()
 
     @extend_schema(operation_id="auth_logout", request=None, responses={204: None})
     def post(self, request: Request) -> Response | HttpResponse:

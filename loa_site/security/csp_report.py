@@ -41,7 +41,7 @@ def csp_report(request: HttpRequest) -> HttpResponse:
         return problem_response("method_not_allowed", headers={"Allow": "POST"})
     verdict = throttles.check_client(BUCKET, request)
     if not verdict.allowed:
-        return _refuse("rate_limited", retry_after_seconds=verdict.retry_after_seconds)
+        return _counted(problem_response("rate_limited", retry_after_seconds=verdict.retry_after_seconds))
     if request.content_type not in MEDIA_TYPES:
         return _refuse("unsupported_media_type", detail="Send application/csp-report or application/reports+json.")
     if _announced_length(request) > REPORT_BYTES_MAX:
@@ -75,7 +75,10 @@ def _announced_length(request: HttpRequest) -> int:
     return int(announced) if is_readable else REPORT_BYTES_MAX + 1
 
 
-def _refuse(code: str, *, detail: str = "", **facts: object) -> HttpResponse:
-    response = problem_response(code, detail=detail, **facts)
-    _refused.labels(status=str(response.status_code)).inc()
-    return response
+def _refuse(code: str, *, detail: str) -> HttpResponse:
+    return _counted(problem_response(code, detail=detail))
+
+
+def _counted(refusal: HttpResponse) -> HttpResponse:
+    _refused.labels(status=str(refusal.status_code)).inc()
+    return refusal

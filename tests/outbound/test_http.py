@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from outbound import connections, http
+from outbound import connections
+from outbound.address_filter import target_of
 from outbound.errors import AddressRefused, AnswerRefused, NothingSent, OutboundError, OutcomeUnknown
 from outbound.http import OutboundRequest, OutboundResponse, send, stream
 from tests.outbound.conftest import FakeResolver, OddServer
@@ -202,7 +203,7 @@ def test_the_number_of_pools_is_bounded() -> None:
     pools = connections.ConnectionPools()
 
     for number in range(connections.POOLS_MAX + 10):
-        pools.pool(http.target_of(f"http://host-{number}.example/"), "93.184.215.14")
+        pools.pool(target_of(f"http://host-{number}.example/"), "93.184.215.14")
 
     assert len(pools._pools) == connections.POOLS_MAX
 

@@ -84,6 +84,18 @@ def test_the_quotes_trace_is_followed_when_the_caller_has_none(exporter: InMemor
         assert tracing.current_trace_id() == "0af7651916cd43dd8448eb211c80319c"
 
 
+def test_a_decorated_transaction_finds_its_parent_in_its_arguments(exporter: InMemorySpanExporter) -> None:
+    @tracing.traced(names.X402_TRANSACTION, parent=lambda headers: propagation.carrier_of(headers))
+    def pay(headers: dict[str, str]) -> str:
+        return verify()
+
+    assert pay({"traceparent": REMOTE}) == "verified"
+    assert pay({}) == "verified"
+
+    roots = [span for span in exporter.get_finished_spans() if span.name == "x402.transaction"]
+    assert [parent_of(span) for span in roots] == [0xB7AD6B7169203331, 0]
+
+
 def test_a_retry_in_a_worker_continues_the_stored_trace(exporter: InMemorySpanExporter) -> None:
     with tracing.transaction_span(names.X402_TRANSACTION):
         stored = settle()
