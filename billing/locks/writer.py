@@ -47,6 +47,7 @@ class Ticket:
     token: int
     holder: str
     epoch: int
+    lease_seconds: int = LEASE_SECONDS
 
 
 @dataclass(slots=True)
@@ -153,7 +154,7 @@ class StreamWriter:
         if time.monotonic() > held.row_lease_ends - self._lease_seconds * LEASE_MARGIN:
             # Idle for a while: another process may have taken the row since, so take it anew before writing.
             return self._acquire(held.stream, token)
-        return Ticket(held.stream, token, self.holder, held.epoch)
+        return Ticket(held.stream, token, self.holder, held.epoch, self._lease_seconds)
 
     def _ticket_of_new_stream(self) -> Ticket | None:
         redis = self._redis()
@@ -197,7 +198,7 @@ class StreamWriter:
         if next_token is None:
             self._lose("the Redis lease is another writer's")
             return None
-        return Ticket(acquired.stream, next_token, self.holder, acquired.epoch)
+        return Ticket(acquired.stream, next_token, self.holder, acquired.epoch, self._lease_seconds)
 
     def _issue(self, stream: int, *, floor: int) -> int | None:
         """A token above `floor`, accepted by the first gate where it can be asked; None when the lease is not ours."""

@@ -174,7 +174,7 @@ class _Ledger:
 
     def _send_once(self, journals: Sequence[EncodedJournal], arguments: tuple[object, ...]) -> list[Result]:
         def send(ticket: Ticket) -> list[Result]:
-            fence = (ticket.stream, ticket.holder, ticket.epoch, ticket.token, LEASE_SECONDS)
+            fence = (ticket.stream, ticket.holder, ticket.epoch, ticket.token, ticket.lease_seconds)
             row = self.connection.call((*fence, *arguments))
             results = _results_of(row, journals)
             if results[0].status is ResultStatus.STALE:
