@@ -109,7 +109,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "CREDIT_NOTE_MAX_DELTA_MICRO_USDC": 100_000_000,
     "CHANGE_LIFETIME_SECONDS": 7 * 24 * 3600,
     "RESERVE_TTL_SECONDS": 300,
-    "FACILITATORS": (),
+    "FACILITATORS": ("x402.facilitators.direct.DirectFacilitator",),
     "WAIT_SECONDS": 60,
     "SERVING_LEASE_SECONDS": 30,  # renewed by a heartbeat while the work runs; a crash is noticed after this long
     "WAITERS_PER_PAYMENT": 16,

@@ -14,7 +14,7 @@ SELECT billing.register_transition_table('x402_payment', 'x402_payment', 'state'
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("x402", "0001_initial"), ("billing", "0001_initial")]
+    dependencies: ClassVar = [("x402", "0001_initial"), ("billing", "0001_ledger")]
     operations: ClassVar = [
         migrations.RunSQL(sql.read("payment_state.sql"), sql.read("payment_state.reverse.sql")),
         migrations.RunSQL(REGISTER, "DELETE FROM billing.transition_table WHERE name = 'x402_payment'"),

@@ -8,6 +8,7 @@ import time
 
 from django.http import HttpRequest, HttpResponse
 
+from accounts.services.errors import AccountsError
 from telemetry.configuration import loa
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
@@ -37,8 +38,12 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
         incoming = paid_requests.read(request)
     except paid_requests.BodyTooLarge as error:
         return responses.body_too_large(error)
+    except AccountsError as error:
+        return responses.not_proven(error)
     except MalformedPayment as error:
         return responses.malformed(error)
+    except PaymentRefused as refusal:
+        return responses.refused_unread(refusal)
     work = Work(run=run, priced=incoming.priced)
     try:
         return _decide(endpoint, incoming, work)

@@ -19,7 +19,7 @@ from telemetry.problem import MEDIA_TYPE, problem_body
 from telemetry.tracing import annotate, traced
 from x402.chain.network_settings import Asset, Network, networks
 from x402.pricing import Quotation
-from x402.protocol import headers, quote_token
+from x402.protocol import headers, quote_token, siwx
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, Resource, payment_required_v1, payment_required_v2
@@ -139,7 +139,12 @@ def challenge(
     body |= payment_required_v1(offer.accepts, resource=offer.resource, error=error or "payment_required")
     response = HttpResponse(json.dumps(body), content_type=MEDIA_TYPE, status=402)
     response[headers.PAYMENT_REQUIRED] = headers.encode_object(
-        payment_required_v2(offer.accepts, resource=offer.resource, error=error)
+        payment_required_v2(
+            offer.accepts,
+            resource=offer.resource,
+            error=error,
+            extensions={siwx.EXTENSION: incoming.sign_in.to_extension()} if incoming.sign_in else None,
+        )
     )
     keep_private(response)
     return response

@@ -10,13 +10,15 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from django.urls import resolve
 
-from accounts.services.wallet_proofs import wallet_of_request
+from accounts.services.wallet_proofs import challenge_for, wallet_of_request
 from telemetry.configuration import loa
+from x402.chain.network_settings import networks
 from x402.pricing import PricedRequest
 from x402.protocol import headers, request_hash
 from x402.protocol.errors import INVALID_BODY, MalformedBody, MalformedPayment
 from x402.protocol.headers import PaymentHeader
 from x402.protocol.request_hash import ParsedBody
+from x402.protocol.siwx import Challenge as SignInChallenge
 from x402.services.keys import idempotency_key_of
 
 
@@ -46,6 +48,7 @@ class PaidRequest:
     key_hash: str
     quote_token: str = ""
     accepts_html: bool = False
+    sign_in: SignInChallenge | None = None
     traceparent: str = ""
 
 
@@ -68,7 +71,7 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     route = resolve(path).route
     method = request.method or "GET"
     bound = request_hash.request_hash(method=method, origin_and_path=(origin, route, path), query=query, body=parsed)
-    proof = wallet_of_request(request)
+    proof = wallet_of_request(request, binding=bound.hex())
     return PaidRequest(
         priced=PricedRequest(
             method=method, path=path, query=query, media_type=parsed.media_type, json=parsed.json, body=parsed.raw
@@ -82,7 +85,22 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
         key_hash=idempotency_key_of(request),
         accepts_html="text/html" in request.headers.get("Accept", "")
         and "Mozilla" in request.headers.get("User-Agent", ""),
+        sign_in=_sign_in(request, bound.hex()) if header is None else None,
         traceparent=request.headers.get("traceparent", ""),
+    )
+
+
+def _sign_in(request: HttpRequest, bound: str) -> SignInChallenge:
+    """What a wallet signs to prove itself for this very request (R13)."""
+    challenge = challenge_for(request, binding=bound)
+    return SignInChallenge(
+        domain=challenge.domain,
+        uri=challenge.uri,
+        nonce=challenge.nonce,
+        issued_at=challenge.issued_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        expiration_time=challenge.expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        statement=challenge.statement,
+        networks=tuple(networks()),
     )
 
 

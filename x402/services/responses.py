@@ -5,13 +5,14 @@ from typing import Final
 from django.http import HttpResponse
 from django.utils.cache import patch_vary_headers
 
+from accounts.services.errors import AccountsError
 from billing.selectors import credit_notes
 from telemetry.problem import problem_response
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 from x402.protocol import headers
-from x402.protocol.errors import MalformedPayment, UnpriceableRequest
+from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.protocol.response import SettleResponse
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers
@@ -24,6 +25,16 @@ VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-
 def malformed(error: MalformedPayment) -> HttpResponse:
     """400: what was sent cannot be read."""
     return problem_response(error.code, 400, error.detail)
+
+
+def not_proven(error: AccountsError) -> HttpResponse:
+    """401: the caller claims an identity it does not prove. Never a price: it may have paid already."""
+    return problem_response(error.code, 401, error.detail)
+
+
+def refused_unread(refusal: PaymentRefused) -> HttpResponse:
+    """402 without terms: the header names another protocol version than it is for, so nothing in it was read."""
+    return problem_response(refusal.reason, 402, refusal.detail)
 
 
 def body_too_large(error: BodyTooLarge) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from billing.domain.errors import LostLease
+from billing.domain.errors import FinalizeDeferred, LostLease
 from billing.domain.journal import Transition
 from billing.services import finalization
 from telemetry import names
@@ -112,15 +112,18 @@ def _body_of(response: HttpResponseBase) -> bytes:
 def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) -> None:
     cost = payment.held_micro_usdc if cost_micro_usdc is None else cost_micro_usdc
     charged = min(cost, payment.held_micro_usdc)
-    finalization.finalize(
-        payment=_request(
-            payment,
-            attempt=attempt,
-            cost_micro_usdc=cost,
-            to_state=PaymentState.SERVED,
-            changes={"charged_micro_usdc": charged, "overrun_micro_usdc": cost - charged},
-        )
+    request = _request(
+        payment,
+        attempt=attempt,
+        cost_micro_usdc=cost,
+        to_state=PaymentState.SERVED,
+        changes={"charged_micro_usdc": charged, "overrun_micro_usdc": cost - charged},
     )
+    try:
+        finalization.finalize(payment=request)
+    except FinalizeDeferred as deferred:
+        # Served all the same: the cost is stored with a dead letter, and the money stays held until it is worked off.
+        log.warning(names.DEAD_LETTER_ENQUEUED, payment_id=payment.pk, reason=str(deferred))
     payment.charged_micro_usdc = charged
     payment.state = PaymentState.SERVED
 

@@ -46,11 +46,12 @@ class Settler:
                 self._thread.start()
 
     def _run(self) -> None:
-        facilitator = facilitator_choice.facilitator_for(self._network)
+        facilitator: Facilitator | None = None
         while True:
             self._wanted.wait()
             self._wanted.clear()
             try:
+                facilitator = facilitator or facilitator_choice.facilitator_for(self._network)
                 self._work(facilitator)
             except Exception:
                 log.exception(names.SETTLER_FAILED, network=self._network)

@@ -1,0 +1,42 @@
+"""Fixtures of the payment side: a funded buyer a test has for itself, the recipient's balance, and the ledger's books."""
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+
+from tests.x402 import paid_urls
+from tests.x402.buyer import Buyer
+from tests.x402.chain_tools import LocalChain
+
+
+@pytest.fixture(autouse=True)
+def _forget_other_tests() -> Iterator[None]:
+    """Nothing is remembered of another test's views."""
+    paid_urls.runs.clear()
+    paid_urls.gate.set()
+    yield
+
+
+@pytest.fixture
+def chain() -> LocalChain:
+    return LocalChain(settings.LOA["NETWORKS"]["eip155:84532"]["rpc_urls"][0])
+
+
+@pytest.fixture
+def new_buyer(chain: LocalChain) -> Callable[[int], Buyer]:
+    """A wallet nobody used before, with as many MicroUSDC as asked for."""
+
+    def make(balance_micro_usdc: int = 1_000_000) -> Buyer:
+        buyer = Buyer("0x" + secrets.token_hex(32))
+        if balance_micro_usdc:
+            chain.mint(buyer.address, balance_micro_usdc)
+        return buyer
+
+    return make
+
+
+@pytest.fixture
+def buyer(new_buyer: Callable[[int], Buyer]) -> Buyer:
+    return new_buyer(1_000_000)
