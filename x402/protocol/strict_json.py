@@ -24,8 +24,8 @@ MAX_NUMBER_CHARACTERS: Final = 128  # a uint256 has 78 digits
 MAX_EXPONENT: Final = 308  # the largest power of ten a float can hold; what is larger only costs memory
 MAX_ROUND_TRIP_DIGITS: Final = 15  # every decimal of so few digits comes back unchanged from a double (DBL_DIG)
 _PLAIN_FRACTION: Final = re.compile(r"-?[0-9]+\.[0-9]+", re.ASCII)
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_OPENING_OR_CLOSING: Final = re.compile(r"[\[\]{}]")
+# A string, closed or not, is one token: a quote that never closes must not be searched for again and again.
+_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _LOOKS_LIKE_A_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -95,10 +95,14 @@ def _require_depth(text: str, max_depth: int) -> None:
     if text.count("[") + text.count("{") <= max_depth:
         return
     depth = 0
-    for bracket in _OPENING_OR_CLOSING.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > max_depth:
-            raise InvalidJson(f"nested deeper than {max_depth}")
+    for token in _STRING_OR_BRACKET.finditer(text):
+        character = text[token.start()]
+        if character in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise InvalidJson(f"nested deeper than {max_depth}")
+        elif character != '"':
+            depth -= 1
 
 
 def _unique_members(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
@@ -150,21 +154,20 @@ def _is_encodable(value: JsonValue) -> bool:
 
 
 def _write(value: JsonValue, parts: list[str]) -> None:
-    match value:
-        case None:
-            parts.append("null")
-        case bool():
-            parts.append("true" if value else "false")
-        case str():
-            parts.append(encode_basestring(value))
-        case int():
-            parts.append(str(value))
-        case float():
-            parts.append(_shortest(value))
-        case list():
-            _write_list(value, parts)
-        case dict():
-            _write_object(value, parts)
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif isinstance(value, dict):
+        _write_object(value, parts)
+    elif isinstance(value, list):
+        _write_list(value, parts)
+    elif isinstance(value, bool):
+        parts.append("true" if value else "false")
+    elif value is None:
+        parts.append("null")
+    elif isinstance(value, int):
+        parts.append(str(value))
+    else:
+        parts.append(_shortest(value))
 
 
 def _write_list(items: Sequence[JsonValue], parts: list[str]) -> None:
@@ -178,7 +181,9 @@ def _write_list(items: Sequence[JsonValue], parts: list[str]) -> None:
 
 def _write_object(members: JsonObject, parts: list[str]) -> None:
     parts.append("{")
-    for position, key in enumerate(sorted(members, key=_utf16_order)):
+    # Among ASCII keys the order of characters is the order of UTF-16 units.
+    keys = sorted(members) if all(map(str.isascii, members)) else sorted(members, key=_utf16_order)
+    for position, key in enumerate(keys):
         if position:
             parts.append(",")
         parts.append(encode_basestring(key))
