@@ -6,6 +6,7 @@ stands. By value: the secrets of the settings are cut out literally. Hashes look
 under names that say hash, nonce or transaction. Ids, wallets and amounts are facts and stay.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -37,6 +38,9 @@ _API_KEY: Final = re.compile(r"\b(?:dk|st)_[A-Za-z0-9_-]{16,}")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
+# What every shape above contains: the search for these is what an innocent text costs.
+_HINT: Final = r"@|(?i:bearer|basic)\s|eyJ|(?:dk|st)_"
+_HEX_HINT: Final = r"[0-9a-fA-F]{64}"
 _SHAPES: Final = (_LONG_HEX, _EMAIL, _API_KEY, _JWT)
 
 
@@ -46,6 +50,9 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         literal = sorted({secret for secret in secrets if len(secret) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
         self._literal = re.compile("|".join(map(re.escape, literal))) if literal else None
+        known = [self._literal.pattern] if self._literal else []
+        # Nearly every text is innocent: one search decides, and only what it finds is worked on.
+        self._suspect = re.compile("|".join([*known, _HINT, _HEX_HINT]))
 
     def facts(self, facts: Mapping[str, object], depth: int = 0) -> dict[str, object]:
         """A copy of the facts without secrets."""
@@ -54,6 +61,8 @@ class Redactor:
     def text(self, text: str, *, keeps_hashes: bool = False) -> str:
         """A copy of a text without anything that looks like, or is, a secret."""
         text = text[:SEARCHED_LENGTH_MAX]
+        if self._suspect.search(text) is None:
+            return text
         if self._literal is not None:
             text = self._literal.sub(REDACTED, text)
         text = _BEARER.sub(rf"\1 {REDACTED}", text)
@@ -65,9 +74,10 @@ class Redactor:
     def _fact(self, name: str, value: object, depth: int) -> object:
         if value is None or isinstance(value, (bool, int, float)):
             return value
-        if is_secret_name(name) and not (isinstance(value, str) and value.isdecimal()):
+        is_secret, keeps_hashes = _judged(name)
+        if is_secret and not (isinstance(value, str) and value.isdecimal()):
             return REDACTED
-        return self._value(value, depth, keeps_hashes=any(word in name.lower() for word in _HASH_WORDS))
+        return self._value(value, depth, keeps_hashes=keeps_hashes)
 
     def _value(self, value: object, depth: int, *, keeps_hashes: bool) -> object:
         if value is None or isinstance(value, (bool, int, float)):
@@ -91,6 +101,12 @@ def is_secret_name(name: str) -> bool:
     """
     plain = name.lower().replace("-", "_").removeprefix("http_")
     return plain in _SECRET_NAMES or plain.endswith(_SECRET_ENDINGS)
+
+
+@functools.lru_cache(maxsize=4096)
+def _judged(name: str) -> tuple[bool, bool]:
+    """(is never printed, may hold a hash) of a fact's name."""
+    return is_secret_name(name), any(word in name.lower() for word in _HASH_WORDS)
 
 
 def secrets_of(settings: Mapping[str, object]) -> set[str]:
