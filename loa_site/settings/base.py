@@ -70,6 +70,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "telemetry.middleware.CorrelationMiddleware",
+    "loa_site.unread_bodies.UnreadBodyMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     *SECURITY_MIDDLEWARE,
