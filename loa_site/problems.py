@@ -19,6 +19,7 @@ from telemetry.problem import problem_response
 from telemetry.problem_codes import PROBLEM_CODES, problem_code
 
 API_PREFIXES = ("/api/", "/v1/", "/facilitator/")
+SPECIFIED = ("invalid_", "insufficient_", "unsupported_", "missing_", "extension_", "permit2_", "upto_")
 PAGES = {400: "400.html", 403: "403.html", 404: "404.html", 500: "500.html"}
 
 
@@ -112,7 +113,7 @@ def problem_page(request: HttpRequest, slug: str) -> HttpResponse:
     code = slug.replace("-", "_")
     known = PROBLEM_CODES.get(code)
     if known is None:
-        if not code.startswith(("invalid_", "permit2_", "insufficient_", "unsupported_", "upto_")):
+        if not code.startswith(SPECIFIED):
             raise Http404
         known = problem_code(code, status=402)
     return render(request, "problems/problem.html", {"problem": known})

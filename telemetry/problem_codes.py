@@ -78,7 +78,7 @@ _TABLE: Final = (
     ("unsupported_media_type", 415, "This media type is not accepted here", FIX_REQUEST),
     # 422: readable, and wrong.
     ("invalid_parameters", 422, "A value is not acceptable", FIX_REQUEST),
-    ("unknown_model", 422, "There is no such model", "Choose one of GET /v1/models."),
+    ("unknown_model", 422, "There is no such model", "Choose one of GET /api/v1/models."),
     ("empty_prompt", 422, "The prompt is empty", FIX_REQUEST),
     ("prompt_too_long", 422, "The prompt is longer than the model takes", FIX_REQUEST),
     ("invalid_max_tokens", 422, "max_tokens is not acceptable", FIX_REQUEST),
