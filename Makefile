@@ -1,16 +1,73 @@
 # Everything a developer or an operator runs. `make help` lists it.
+# A fresh machine needs make and a Python of 3.11 or newer; the rest is installed into this folder.
 PYTHON := .venv/bin/python
+BOOTSTRAP ?= python3
 ARGS ?=
+ONCE ?=
 
-.PHONY: help test services services-stop
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve stop reset test services services-stop lock contracts \
+	check format lint types layers migrations openapi openapi-diff deploy dependencies
+
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-test: ## the whole test suite on real services; ARGS="tests/billing -k fence" narrows it
+setup: ## install what is locked into .venv and node_modules
+	@$(BOOTSTRAP) bootstrap.py
+
+demo: setup ## the whole product on this machine, and a client that pays for a call; ONCE=1 ends after the story
+	@$(PYTHON) -m loa_site.local demo $(if $(filter-out 0,$(ONCE)),--once)
+
+serve: setup ## the same without the story, on LOA_PORT (8402); writes .loa/run.json
+	@$(PYTHON) -m loa_site.local serve
+
+stop: ## end what `make serve` or `make demo` left running
+	@$(PYTHON) -m loa_site.local stop
+
+reset: setup ## remove all local data
+	@$(PYTHON) -m loa_site.local reset
+
+test: setup ## the whole test suite on real services; ARGS="tests/billing -k fence" narrows it
 	@$(PYTHON) -m loa_site.local test $(ARGS)
 
-services: ## leave Postgres, Redis and the chain running for `test --reuse`
+services: setup ## leave Postgres, Redis and the chain running for `test --reuse`
 	@$(PYTHON) -m loa_site.local services --keep
 
 services-stop: ## stop what `make services` left running
 	@$(PYTHON) -m loa_site.local stop --name shared
+
+check: format lint types layers migrations openapi-diff deploy dependencies test ## everything CI does
+
+format: setup
+	@$(PYTHON) -m ruff format --check .
+
+lint: setup
+	@$(PYTHON) -m ruff check .
+
+types: setup
+	@$(PYTHON) -m mypy
+
+layers: setup
+	@.venv/bin/lint-imports
+
+migrations: setup ## that every change of a model has its migration
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py makemigrations --check --dry-run
+
+openapi: setup ## write docs/openapi.yaml anew
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+openapi-diff: setup ## that docs/openapi.yaml is what the code says
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml -
+
+deploy: setup ## Django's deployment checks, with production settings
+	@$(PYTHON) -m loa_site.local check-deploy
+
+dependencies: setup ## that imports and declared dependencies agree
+	@$(PYTHON) -m deptry .
+
+lock: setup ## resolve the requirements anew
+	@UV_SYSTEM_CERTS=1 $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--group local --group dev pyproject.toml -o requirements.lock
+
+contracts: setup ## compile contracts/src
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" node contracts/build.mjs

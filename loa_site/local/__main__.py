@@ -1,11 +1,11 @@
-"""`python -m loa_site.local {services,stop,test}`: the local stack from the command line."""
+"""`python -m loa_site.local {serve,demo,stop,test,services,reset}`: the local stack from the command line."""
 
 import argparse
 import json
 import signal
 import sys
 
-from loa_site.local import process, test_run
+from loa_site.local import process, serve, test_run
 from loa_site.local.errors import LocalStackError
 from loa_site.local.stack import HOME, LocalStack, recorded_processes, running_record
 
@@ -20,7 +20,13 @@ def main(arguments: list[str]) -> int:
             return test_run.run(rest, reuse=options.reuse)
         if options.command == "services":
             return _services(options.name, keep=options.keep)
-        return _stop(options.name)
+        if options.command == "serve":
+            return serve.serve()
+        if options.command == "demo":
+            return serve.serve(tells=True, once=options.once)
+        if options.command == "reset":
+            return serve.reset()
+        return _stop(options.name) if options.name else serve.stop()
     except LocalStackError as error:
         print(f"loa: {error}", file=sys.stderr)
         return 1
@@ -34,8 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     services = commands.add_parser("services", help="Postgres, Redis and the chain, until Ctrl-C")
     services.add_argument("--keep", action="store_true", help="leave them running and return")
     services.add_argument("--name", default="shared", help="folder under .loa/ (default: shared)")
-    stop = commands.add_parser("stop", help="stop what `services --keep` left running")
-    stop.add_argument("--name", default="shared")
+    commands.add_parser("serve", help="the whole product, until Ctrl-C")
+    demo = commands.add_parser("demo", help="the whole product, and a client that pays for a call")
+    demo.add_argument("--once", action="store_true", help="end after the story; the last line is one JSON object")
+    commands.add_parser("reset", help="remove all local data")
+    stop = commands.add_parser("stop", help="stop what `serve` or `demo` left running")
+    stop.add_argument("--name", help="stop the services of this name instead")
     return parser
 
 

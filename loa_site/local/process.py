@@ -106,6 +106,11 @@ def stop(record: Record, *, seconds: float = 8.0) -> bool:
     return True
 
 
+def end_group(leader: int) -> None:
+    """Kill what is left of a process's group after the process itself has ended."""
+    _signal_group(leader, signal.SIGKILL)
+
+
 def start_time(pid: int) -> str:
     """What the system says about when the process began; empty when there is no such process, or only its remains."""
     stat = Path(f"/proc/{pid}/stat")

@@ -16,7 +16,8 @@ from loa_site.local.errors import LocalStackError
 from loa_site.local.postgres import ADMIN, APPLICATION, OWNER, Postgres
 from loa_site.local.redis import Redis
 
-HOME = binaries.ROOT / ".loa"
+HOME = Path(os.environ.get("LOCAL_HOME") or binaries.ROOT / ".loa").resolve()
+SERVICES = ("postgres", "redis", "chain")
 
 
 class FolderLock:
@@ -50,13 +51,14 @@ class LocalStack:
     """Postgres, Redis and the chain over one folder of data; use it as a context.
 
     `is_kept` is for data that must survive a restart: passwords, disk writes that wait, a chain that is written down.
+    Services named in `external` are somebody else's and not started.
     Only one stack at a time may use a folder; the lock is the kernel's and ends with the process that holds it.
     """
 
     folder: Path
     is_kept: bool = False
     block_seconds: int | None = None
-    fixed_ports: dict[str, int] = field(default_factory=dict)
+    external: frozenset[str] = frozenset()
     postgres: Postgres = field(init=False)
     redis: Redis = field(init=False)
     chain: Chain = field(init=False)
@@ -67,17 +69,20 @@ class LocalStack:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.folder)
         passwords = self._passwords() if self.is_kept else {}
-        self.postgres = Postgres(self.folder / "database", self._port("postgres"), passwords)
-        self.redis = Redis(self.folder / "redis", self._port("redis"), is_durable=self.is_kept)
+        self.postgres = Postgres(self.folder / "database", ports.free_port(), passwords)
+        self.redis = Redis(self.folder / "redis", ports.free_port(), is_durable=self.is_kept)
         self.chain = Chain(
-            self.folder / "chain", self._port("chain"), block_seconds=self.block_seconds, is_kept=self.is_kept
+            self.folder / "chain", ports.free_port(), block_seconds=self.block_seconds, is_kept=self.is_kept
         )
 
     def start(self, *, outlives_starter: bool = False) -> Self:
         """Start all three; when one fails, those already started are stopped again."""
         self._take_lock()
         try:
-            for server in (self.postgres, self.redis, self.chain):
+            for name in SERVICES:
+                if name in self.external:
+                    continue
+                server: Postgres | Redis | Chain = getattr(self, name)
                 server.start(outlives_starter=outlives_starter)
         except BaseException:
             self.stop()
@@ -114,9 +119,6 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _port(self, name: str) -> int:
-        return self.fixed_ports.get(name) or ports.free_port()
 
     def _passwords(self) -> dict[str, str]:
         path = self.folder / "passwords.json"

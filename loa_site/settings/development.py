@@ -8,7 +8,8 @@ import json
 import os
 from pathlib import Path
 
-_RECORD = Path(__file__).resolve().parent.parent.parent / ".loa" / "serve" / "environment.json"
+_HOME = os.environ.get("LOCAL_HOME") or Path(__file__).resolve().parent.parent.parent / ".loa"
+_RECORD = Path(_HOME) / "serve" / "environment.json"
 if "DATABASE_URL" not in os.environ and _RECORD.is_file():
     for _name, _value in json.loads(_RECORD.read_text()).items():
         os.environ.setdefault(_name, _value)
