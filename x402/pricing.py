@@ -80,15 +80,15 @@ class PricedRequest:
 
 def maximum_cost_micro_usd(price: TokenPrice, *, input_tokens: int, max_output_tokens: int) -> int:
     """What the call costs at most, rounded up. Units: MicroUSD."""
-    return _token_cost(price, (input_tokens, max_output_tokens), Rounding.UP)
+    return _token_cost(price, tokens=(input_tokens, max_output_tokens), rounding=Rounding.UP)
 
 
 def actual_cost_micro_usd(price: TokenPrice, *, input_tokens: int, output_tokens: int) -> int:
     """What the call did cost, rounded down. Units: MicroUSD."""
-    return _token_cost(price, (input_tokens, output_tokens), Rounding.DOWN)
+    return _token_cost(price, tokens=(input_tokens, output_tokens), rounding=Rounding.DOWN)
 
 
-def _token_cost(price: TokenPrice, tokens: tuple[int, int], rounding: Rounding) -> int:
+def _token_cost(price: TokenPrice, *, tokens: tuple[int, int], rounding: Rounding) -> int:
     if min(tokens) < 0:
         raise ValueError("a token count is not negative")
     exact = Fraction(price.input_per_million * tokens[0] + price.output_per_million * tokens[1], TOKENS_PER_PRICE)

@@ -46,5 +46,7 @@ def require_contracts(rpc: RpcClient, *, multicall3: str, permit2: str, assets: 
 
 def blanked_permit2_hash(code: bytes, *, chain_id: int, address: str) -> bytes:
     """The hash of Permit2's code without the two words that differ from chain to chain."""
-    separator = eip712.domain_separator("Permit2", None, chain_id, abi.address_of(address))
+    separator = eip712.domain_separator(
+        "Permit2", version=None, chain_id=chain_id, verifying_contract=abi.address_of(address)
+    )
     return eip712.keccak256(code.replace(abi.word(chain_id), _BLANK).replace(separator, _BLANK))

@@ -66,7 +66,7 @@ class RpcClient:
     def call(self, method: str, params: Sequence[object] = (), *, timeout_seconds: float | None = None) -> Json:
         """The result of one call. Raises RpcRefused, NothingSent or OutcomeUnknown."""
         identifier = next(self._ids)
-        answer = self._exchange(_request(identifier, method, params), timeout_seconds)
+        answer = self._exchange(_request(identifier, method=method, params=params), timeout_seconds)
         if not isinstance(answer, dict):
             raise OutcomeUnknown("the node's answer is not a JSON-RPC response")
         return _result_of(answer)
@@ -90,7 +90,10 @@ class RpcClient:
 
     def _one_batch(self, calls: Sequence[Call], timeout_seconds: float | None) -> list[Outcome]:
         identifiers = [next(self._ids) for _ in calls]
-        requests = [_request(identifier, *call) for identifier, call in zip(identifiers, calls, strict=True)]
+        requests = [
+            _request(identifier, method=method, params=params)
+            for identifier, (method, params) in zip(identifiers, calls, strict=True)
+        ]
         answer = self._exchange(requests, timeout_seconds)
         if not isinstance(answer, list):
             if isinstance(answer, dict) and "error" in answer:
@@ -115,7 +118,7 @@ class RpcClient:
             if remaining <= 0:
                 break
             try:
-                answer = self._ask(url, body, remaining)
+                answer = self._ask(url, body=body, timeout_seconds=remaining)
             except errors.NothingSent as error:
                 reasons.append(str(error))
             except (errors.OutcomeUnknown, _Unusable) as error:
@@ -130,7 +133,7 @@ class RpcClient:
             raise OutcomeUnknown(summary)
         raise NothingSent(summary)
 
-    def _ask(self, url: str, body: bytes, timeout_seconds: float) -> Json:
+    def _ask(self, url: str, *, body: bytes, timeout_seconds: float) -> Json:
         response = http.send(
             http.OutboundRequest(
                 "POST",
@@ -162,7 +165,7 @@ class _Unusable(Exception):
     """Raised when a node answered with nothing a caller could use; the next node may do better."""
 
 
-def _request(identifier: int, method: str, params: Sequence[object]) -> Mapping[str, object]:
+def _request(identifier: int, *, method: str, params: Sequence[object]) -> Mapping[str, object]:
     return {"jsonrpc": "2.0", "id": identifier, "method": method, "params": list(params)}
 
 

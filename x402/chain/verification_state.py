@@ -55,7 +55,7 @@ def verify_chain_state(
     to an address without code succeeds with nothing.
     """
     for _ in range(ATTEMPTS):
-        calls = _calls(questions, multicall3, block)
+        calls = _calls(questions, multicall3=multicall3, block=block)
         header, aggregated, *codes = rpc.batch(calls)
         state = _read(header, aggregated, codes=codes, questions=questions)
         if state is not None:
@@ -90,7 +90,7 @@ def require_payable(state: AuthorizationState, *, value: int) -> None:
         raise PaymentRefused("insufficient_funds", "the payer's balance does not cover the price")
 
 
-def _calls(questions: Sequence[ChainQuestions], multicall3: str, block: str) -> list[Call]:
+def _calls(questions: Sequence[ChainQuestions], *, multicall3: str, block: str) -> list[Call]:
     aggregator = abi.address_of(multicall3)
     inner: list[tuple[str | bytes, bytes]] = [
         (aggregator, multicall.BLOCK_NUMBER),

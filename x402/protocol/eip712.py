@@ -47,7 +47,7 @@ class InvalidSignature(ValueError):
 
 
 @lru_cache(maxsize=256)
-def domain_separator(name: str, version: str | None, chain_id: int, verifying_contract: bytes) -> bytes:
+def domain_separator(name: str, *, version: str | None, chain_id: int, verifying_contract: bytes) -> bytes:
     """The EIP-712 domain separator; `version=None` leaves the field out of the domain, as Permit2 does."""
     if version is None:
         fields = _UNVERSIONED_DOMAIN_TYPE + keccak256(name.encode())
@@ -81,22 +81,26 @@ def permit2_digest(
     domain: bytes, *, permitted: tuple[bytes, int], spender: bytes, nonce_and_deadline: tuple[int, int], witness: bytes
 ) -> bytes:
     """What a Permit2 payer signs for the exact proxy; `witness` comes from `exact_witness`."""
-    return _permit2_digest(_EXACT_PERMIT_TYPE, domain, permitted, (spender, *nonce_and_deadline), witness)
+    return _permit2_digest(
+        _EXACT_PERMIT_TYPE, domain, permitted=permitted, terms=(spender, *nonce_and_deadline), witness=witness
+    )
 
 
 def permit2_upto_digest(
     domain: bytes, *, permitted: tuple[bytes, int], spender: bytes, nonce_and_deadline: tuple[int, int], witness: bytes
 ) -> bytes:
     """What a Permit2 payer signs for the upto proxy; `witness` comes from `upto_witness`."""
-    return _permit2_digest(_UPTO_PERMIT_TYPE, domain, permitted, (spender, *nonce_and_deadline), witness)
+    return _permit2_digest(
+        _UPTO_PERMIT_TYPE, domain, permitted=permitted, terms=(spender, *nonce_and_deadline), witness=witness
+    )
 
 
-def exact_witness(to: bytes, valid_after: int) -> bytes:
+def exact_witness(to: bytes, *, valid_after: int) -> bytes:
     """The hashed witness of an exact Permit2 payment."""
     return keccak256(_EXACT_WITNESS_TYPE + _ADDRESS_PADDING + to + _word(valid_after))
 
 
-def upto_witness(to: bytes, facilitator: bytes, valid_after: int) -> bytes:
+def upto_witness(to: bytes, *, facilitator: bytes, valid_after: int) -> bytes:
     """The hashed witness of an upto payment: it names the one key that may settle it (rule R2)."""
     return keccak256(_UPTO_WITNESS_TYPE + _ADDRESS_PADDING + to + _ADDRESS_PADDING + facilitator + _word(valid_after))
 
@@ -139,7 +143,7 @@ def checksum_address(address: bytes) -> str:
 
 
 def _permit2_digest(
-    permit_type: bytes, domain: bytes, permitted: tuple[bytes, int], terms: tuple[bytes, int, int], witness: bytes
+    permit_type: bytes, domain: bytes, *, permitted: tuple[bytes, int], terms: tuple[bytes, int, int], witness: bytes
 ) -> bytes:
     token, amount = permitted
     spender, nonce, deadline = terms

@@ -83,7 +83,9 @@ def read_payment(
     if x_payment is None:
         return None
     if x_payment.lstrip(" \t").startswith("{"):
-        document = _parse(_raw_bytes(x_payment, X_PAYMENT, max_bytes), X_PAYMENT, max_bytes)
+        document = _parse(
+            _raw_bytes(x_payment, name=X_PAYMENT, max_bytes=max_bytes), name=X_PAYMENT, max_bytes=max_bytes
+        )
         if "x402Version" not in document:
             return PaymentHeader("reference", document)
     else:
@@ -97,7 +99,7 @@ def decode_object(value: str, *, name: str, max_bytes: int = MAX_HEADER_BYTES) -
 
     Raises MalformedPayment naming the header; the size is checked before anything is decoded.
     """
-    _require_size(value, name, max_bytes)
+    _require_size(value, name=name, max_bytes=max_bytes)
     text = value.strip(" \t")
     if "-" in text or "_" in text:
         text = text.translate(_URL_ALPHABET)
@@ -110,7 +112,7 @@ def decode_object(value: str, *, name: str, max_bytes: int = MAX_HEADER_BYTES) -
         decoded = a2b_base64(bare + "=" * (-len(bare) % 4), strict_mode=True)
     except ValueError:  # also what it raises for characters beyond ASCII
         raise MalformedPayment(INVALID_PAYMENT_HEADER, f"{name} is not base64") from None
-    return _parse(decoded, name, max_bytes)
+    return _parse(decoded, name=name, max_bytes=max_bytes)
 
 
 def encode_object(document: JsonObject) -> str:
@@ -118,20 +120,20 @@ def encode_object(document: JsonObject) -> str:
     return b2a_base64(strict_json.compact_bytes(document), newline=False).decode("ascii")
 
 
-def _require_size(value: str, name: str, max_bytes: int) -> None:
+def _require_size(value: str, *, name: str, max_bytes: int) -> None:
     if len(value) > max_bytes:
         raise MalformedPayment(PAYMENT_HEADER_TOO_LARGE, f"{name} is longer than {max_bytes} bytes")
 
 
-def _raw_bytes(value: str, name: str, max_bytes: int) -> bytes:
-    _require_size(value, name, max_bytes)
+def _raw_bytes(value: str, *, name: str, max_bytes: int) -> bytes:
+    _require_size(value, name=name, max_bytes=max_bytes)
     try:
         return value.encode("latin-1")  # how WSGI hands header bytes over
     except UnicodeEncodeError:
         raise MalformedPayment(INVALID_PAYMENT_HEADER, f"{name} holds characters no header can carry") from None
 
 
-def _parse(decoded: bytes, name: str, max_bytes: int) -> JsonObject:
+def _parse(decoded: bytes, *, name: str, max_bytes: int) -> JsonObject:
     try:
         return strict_json.parse_object(decoded, max_bytes=max_bytes)
     except InvalidJson as error:

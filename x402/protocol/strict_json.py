@@ -24,8 +24,10 @@ MAX_NUMBER_CHARACTERS: Final = 128  # a uint256 has 78 digits
 MAX_EXPONENT: Final = 308  # the largest power of ten a float can hold; what is larger only costs memory
 MAX_ROUND_TRIP_DIGITS: Final = 15  # every decimal of so few digits comes back unchanged from a double (DBL_DIG)
 _PLAIN_FRACTION: Final = re.compile(r"-?[0-9]+\.[0-9]+", re.ASCII)
-# A string, closed or not, is one token: a quote that never closes must not be searched for again and again.
-_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+# Closed or not, a string is one token: a quote that never closes must not be searched for again and again.
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
+_NOT_A_BRACKET: Final = bytes(sorted(set(range(256)) - set(b"{}[]")))
 _LOOKS_LIKE_A_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -91,18 +93,24 @@ def _without_nulls(value: JsonValue) -> JsonValue:
 
 
 def _require_depth(text: str, max_depth: int) -> None:
-    """Refuse deep nesting before the recursive parser sees it; short texts with few brackets pay one count."""
+    """Refuse deep nesting before the recursive parser sees it; short texts with few brackets pay one count.
+
+    Of the brackets alone, each round takes the innermost level away. What is left after `max_depth` rounds is too deep
+    or does not match, and no JSON either way.
+    """
     if text.count("[") + text.count("{") <= max_depth:
         return
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        character = text[token.start()]
-        if character in "[{":
-            depth += 1
-            if depth > max_depth:
-                raise InvalidJson(f"nested deeper than {max_depth}")
-        elif character != '"':
-            depth -= 1
+    bare = _STRING.sub("", text).encode("utf-8", "replace")
+    brackets = bare.translate(_ONE_KIND_OF_BRACKET, _NOT_A_BRACKET)
+    too_deep = b"[" * (max_depth + 1)
+    for _ in range(max_depth):
+        before = len(brackets)
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return
+        if len(brackets) == before or too_deep in brackets:
+            break
+    raise InvalidJson(f"nested deeper than {max_depth}, or with brackets that do not match")
 
 
 def _unique_members(pairs: list[tuple[str, JsonValue]]) -> JsonObject:

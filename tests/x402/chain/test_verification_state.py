@@ -148,8 +148,12 @@ def test_a_start_with_other_code_is_refused(chain, changes, contract):
 
 def test_permit2_of_another_chain_has_the_same_blanked_code(chain):
     code = bytes.fromhex(chain.rpc.call("eth_getCode", [PERMIT2, "latest"])[2:])
-    here = code_hashes.eip712.domain_separator("Permit2", None, 84532, bytes.fromhex(PERMIT2[2:]))
-    there = code_hashes.eip712.domain_separator("Permit2", None, 8453, bytes.fromhex(PERMIT2[2:]))
+    here = code_hashes.eip712.domain_separator(
+        "Permit2", version=None, chain_id=84532, verifying_contract=bytes.fromhex(PERMIT2[2:])
+    )
+    there = code_hashes.eip712.domain_separator(
+        "Permit2", version=None, chain_id=8453, verifying_contract=bytes.fromhex(PERMIT2[2:])
+    )
     elsewhere = code.replace((84532).to_bytes(32, "big"), (8453).to_bytes(32, "big")).replace(here, there)
 
     blanked = code_hashes.blanked_permit2_hash(elsewhere, chain_id=8453, address=PERMIT2)

@@ -68,6 +68,18 @@ def test_what_two_parsers_could_read_differently_is_refused(text):
         parsed(text)
 
 
+def test_thirty_two_levels_are_read_and_thirty_three_are_not():
+    for opening, closing in (("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")):
+        levels = 16 if opening == '[{"a":' else 32
+        assert parsed(opening * levels + "1" + closing * levels) is not None
+        with pytest.raises(InvalidJson):
+            parsed("[" + opening * levels + "1" + closing * levels + "]")
+
+
+def test_many_brackets_side_by_side_are_not_depth():
+    assert parsed("[" + ",".join(["[{}]"] * 5_000) + "]") == [[{}]] * 5_000
+
+
 def test_brackets_inside_strings_are_not_depth():
     text = json.dumps(["[" * 1_000, '"' + "{" * 1_000])
 

@@ -31,7 +31,9 @@ def digest(requirements: Requirements, authorization: Authorization) -> bytes:
     name, version = requirements.extra.get("name"), requirements.extra.get("version")
     if not isinstance(name, str) or not isinstance(version, str):
         raise PaymentRefused("missing_eip712_domain", "the terms name no EIP-712 domain")
-    domain = eip712.domain_separator(name, version, requirements.chain_id, requirements.asset_bytes)
+    domain = eip712.domain_separator(
+        name, version=version, chain_id=requirements.chain_id, verifying_contract=requirements.asset_bytes
+    )
     return eip712.transfer_digest(
         domain,
         from_=authorization.from_,

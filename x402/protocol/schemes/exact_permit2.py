@@ -19,11 +19,11 @@ EXACT_PROXY: Final = bytes.fromhex("402085c248EeA27D92E8b30b2C58ed07f9E20001")
 def digest(authorization: Permit2Authorization, *, chain_id: int) -> bytes:
     """What the payer signed. Source: Permit2, PermitWitnessTransferFrom; x402 exact proxy, Witness."""
     return eip712.permit2_digest(
-        eip712.domain_separator("Permit2", None, chain_id, PERMIT2),
+        eip712.domain_separator("Permit2", version=None, chain_id=chain_id, verifying_contract=PERMIT2),
         permitted=(authorization.token, authorization.amount),
         spender=authorization.spender,
         nonce_and_deadline=(authorization.nonce, authorization.deadline),
-        witness=eip712.exact_witness(authorization.to, authorization.valid_after),
+        witness=eip712.exact_witness(authorization.to, valid_after=authorization.valid_after),
     )
 
 

@@ -23,11 +23,13 @@ def digest(authorization: Permit2Authorization, *, chain_id: int) -> bytes:
     if authorization.facilitator is None:
         raise PaymentRefused("invalid_payload", "witness.facilitator is missing")
     return eip712.permit2_upto_digest(
-        eip712.domain_separator("Permit2", None, chain_id, exact_permit2.PERMIT2),
+        eip712.domain_separator("Permit2", version=None, chain_id=chain_id, verifying_contract=exact_permit2.PERMIT2),
         permitted=(authorization.token, authorization.amount),
         spender=authorization.spender,
         nonce_and_deadline=(authorization.nonce, authorization.deadline),
-        witness=eip712.upto_witness(authorization.to, authorization.facilitator, authorization.valid_after),
+        witness=eip712.upto_witness(
+            authorization.to, facilitator=authorization.facilitator, valid_after=authorization.valid_after
+        ),
     )
 
 
