@@ -1,9 +1,8 @@
 """The embedded Redis-compatible server: on 127.0.0.1, in memory, because nothing of value lives there."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-
-import redis
 
 from loa_site.local import binaries, ports, process
 
@@ -48,12 +47,9 @@ class Redis:
             self.record = None
 
     def _answers(self) -> bool:
-        if not ports.is_open(self.port):
-            return False
-        client = redis.Redis.from_url(self.url, socket_timeout=2)
         try:
-            return bool(client.ping())
-        except redis.RedisError:
+            with socket.create_connection((ports.HOST, self.port), timeout=2) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
             return False
-        finally:
-            client.close()

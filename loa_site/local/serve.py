@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from loa_site.local import binaries, databases, ports, process, run_file, site, story
+from loa_site.local import binaries, databases, ports, process, run_file, site
 from loa_site.local.errors import LocalStackError
 from loa_site.local.local_secrets import local_secrets
 from loa_site.local.stack import HOME, LocalStack, recorded_processes, write_private
@@ -43,6 +43,8 @@ def serve(*, tells: bool = False, once: bool = False) -> int:
             exits.callback(running.stop)
             running.start()
             if tells:
+                from loa_site.local import story  # signing costs half a second to import, which `serve` need not pay
+
                 outcome = story.tell(run_file.read(), say=say)
                 if once:
                     say(json.dumps(outcome.facts))
