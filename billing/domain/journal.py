@@ -150,6 +150,7 @@ class EntryMove:
     reason: str = ""
     spend_key: str | None = None
     hold_seconds: int | None = None
+    expired: bool | None = None  # a sweep's release: refused unless the hold has expired and nobody keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,8 @@ class Journal:
             is_balanced = len(postings) <= POSTINGS_MAX and not any(_sums(postings).values())
         if not is_balanced:
             raise InvalidJournal(field="postings", key=self.key)
+        if not self.correlation_id.isprintable() or len(self.correlation_id) > KEY_BYTES_MAX:
+            raise InvalidJournal(field="correlation_id", key=self.key)
         if self.effective_at is not None and self.effective_at.tzinfo is None:
             raise InvalidJournal(field="effective_at", key=self.key)
         if self.entry_moves:
@@ -251,10 +254,10 @@ class Result:
         return self.status is ResultStatus.OK or self.status is ResultStatus.EXISTS
 
 
-def body_hash(parts: Sequence[str]) -> bytes:
-    """The hash that tells whether two journals of one key are the same: sha256 over length-prefixed parts.
+def body_hash(parts: Sequence[str]) -> str:
+    """The hash that tells whether two journals of one key are the same: sha256 over length-prefixed parts, as hex.
 
     >>> body_hash(["ab", "c"]) == body_hash(["a", "bc"])
     False
     """
-    return hashlib.sha256("".join([f"{len(part)}:{part}" for part in parts]).encode()).digest()
+    return hashlib.sha256("".join([f"{len(part)}:{part}" for part in parts]).encode()).hexdigest()

@@ -10,6 +10,7 @@ stays locked until the caller commits, it is not grouped with anything, it can b
 result means nothing until on_commit.
 """
 
+import json
 import os
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from billing.domain.journal import Journal, Result, ResultStatus
 from billing.locks.process_writer import process_writer
 from billing.locks.writer import LEASE_SECONDS, Ticket
 from billing.metrics import LEDGER_APPEND_SECONDS, LEDGER_APPENDS, LEDGER_BATCH_SIZE
-from billing.services.batch_encoding import EncodedJournal, encode, parameters
+from billing.services.batch_encoding import Batch, EncodedJournal, batch_of, encode
 from billing.services.group_commit import BATCH_JOURNALS_MAX, Call, GroupCommit
 from billing.services.ledger_connection import SQL, LedgerConnection
 from telemetry import names
@@ -68,9 +69,11 @@ def append_in_transaction(journals: Sequence[Journal]) -> list[Result]:
         raise InsideTransaction(hint="outside a transaction use append")
     encoded = _encode_all(journals)
     with request_connection.cursor() as cursor:
-        cursor.execute(SQL, (None, "", 0, None, LEASE_SECONDS, *parameters(encoded)))
-        row = cursor.fetchone()
-    return _results_of(row, encoded)
+        batch = batch_of(encoded)
+        cursor.execute(SQL, (None, "", 0, None, LEASE_SECONDS, *batch.arguments))
+        *facts, details = cursor.fetchone()
+    # Django's connections hand jsonb over as text.
+    return _results_of((*facts, json.loads(details) if isinstance(details, str) else details), batch)
 
 
 def _encode_all(journals: Sequence[Journal]) -> list[EncodedJournal]:
@@ -110,16 +113,16 @@ def _parts_of(journals: Sequence[EncodedJournal]) -> list[list[EncodedJournal]]:
     return parts
 
 
-def _results_of(row: Sequence[Any], journals: Sequence[EncodedJournal]) -> list[Result]:
+def _results_of(row: Sequence[Any], batch: Batch) -> list[Result]:
     stream, _token, sequence, statuses, chained, details = row
     hashes = bytes(chained or b"")
     results = []
     place = 0
-    for index, (journal, text) in enumerate(zip(journals, statuses.split(","), strict=True)):
+    for index, (journal_id, text) in enumerate(zip(batch.journal_ids, statuses.split(","), strict=True)):
         detail = details.get(str(index), {}) if details else {}
         if text == "ok":
             digest = hashes[place : place + HASH_BYTES]
-            results.append(Result(ResultStatus.OK, journal.journal_id, detail, stream, sequence, digest))
+            results.append(Result(ResultStatus.OK, journal_id, detail, stream, sequence, digest))
             sequence += 1
             place += HASH_BYTES
         elif text == "exists":
@@ -163,20 +166,20 @@ class _Ledger:
 
     def _send(self, journals: Sequence[EncodedJournal]) -> list[Result]:
         """Send a batch, again when it lost a race or its connection; the keys make a second time harmless."""
-        arguments = parameters(journals)
+        batch = batch_of(journals)
         for _ in range(RESENDS_MAX):
             try:
-                return self._send_once(journals, arguments)
+                return self._send_once(batch)
             except psycopg.Error as error:
                 if error.sqlstate not in TRANSIENT_STATES and not self._has_lost_connection(error):
                     raise
-        return self._send_once(journals, arguments)
+        return self._send_once(batch)
 
-    def _send_once(self, journals: Sequence[EncodedJournal], arguments: tuple[object, ...]) -> list[Result]:
+    def _send_once(self, batch: Batch) -> list[Result]:
         def send(ticket: Ticket) -> list[Result]:
             fence = (ticket.stream, ticket.holder, ticket.epoch, ticket.token, ticket.lease_seconds)
-            row = self.connection.call((*fence, *arguments))
-            results = _results_of(row, journals)
+            row = self.connection.call((*fence, *batch.arguments))
+            results = _results_of(row, batch)
             if results[0].status is ResultStatus.STALE:
                 raise StaleToken(stream=ticket.stream, token=ticket.token, row_token=row[1])
             return results
@@ -185,7 +188,7 @@ class _Ledger:
         try:
             return process_writer().write(send)
         except StaleToken as error:
-            return [Result(ResultStatus.STALE, None, error.facts) for _ in journals]
+            return [Result(ResultStatus.STALE, None, error.facts) for _ in batch.journals]
         finally:
             LEDGER_APPEND_SECONDS.observe(time.perf_counter() - started)
 

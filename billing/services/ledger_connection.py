@@ -13,9 +13,10 @@ from django.db import connections
 from billing.domain.errors import LedgerUnavailable
 
 SQL: Final = (
-    "SELECT * FROM billing.append_batch(%s::int, %s::text, %s::bigint, %s::bigint, %s::int, %s::text[], %s::text[], "
-    "%s::bytea[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::bigint[], "
-    "%s::jsonb)"
+    "SELECT * FROM billing.append_batch(%s::int, %s::text, %s::bigint, %s::bigint, %s::int, "
+    "string_to_array(%s, chr(31)), string_to_array(%s, chr(31)), %s::bytea[], string_to_array(%s, chr(31)), "
+    "%s::int[], string_to_array(%s, chr(31)), string_to_array(%s, chr(31)), string_to_array(%s, chr(31)), "
+    "string_to_array(%s, chr(31)), %s::int[], %s::bigint[], %s::jsonb)"
 )
 BOUNDS: Final = {
     # A leader that cannot hear its database gives up before its followers do.

@@ -17,7 +17,7 @@ CREATE TABLE billing.stream (
 
 CREATE TABLE billing.journal (
     id text COLLATE "C" PRIMARY KEY CHECK (octet_length(id) BETWEEN 5 AND 40),
-    stream integer NOT NULL REFERENCES billing.stream,
+    stream integer NOT NULL,
     sequence bigint NOT NULL CHECK (sequence > 0),
     kind text NOT NULL,
     key text COLLATE "C" NOT NULL,

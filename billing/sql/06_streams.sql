@@ -159,6 +159,16 @@ BEGIN
     RETURN stream_count;
 END $$;
 
+-- A heartbeat's renewal of a prepaid hold, by the database's clock; never shortens one.
+CREATE FUNCTION billing.extend_hold(p_entry_id text, p_seconds integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET lock_timeout = '5s' AS $$
+BEGIN
+    UPDATE billing.billing_entry e SET expires_at = greatest(e.expires_at, clock_timestamp() + make_interval(secs => least(p_seconds, 86400))),
+        lease_until = clock_timestamp() + make_interval(secs => least(p_seconds, 86400))
+    WHERE e.id = p_entry_id AND e.state = 'RESERVE_HELD' AND e.funding = 'prepaid';
+    RETURN FOUND;
+END $$;
+
 -- Registers a table of another app whose guarded state changes may travel with a journal. Called by that app's migration.
 CREATE FUNCTION billing.register_transition_table(
     p_name text, p_relation regclass, p_state_column text, p_attempt_column text, p_allowed_columns text[]) RETURNS void

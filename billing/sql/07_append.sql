@@ -2,31 +2,22 @@
 -- Order of locks (rule R28): stream row; entries and registered rows by id; balances by account; then keys in a new statement.
 -- Every journal is decided in order, in memory, before the first INSERT (rule R9).
 
--- Locks the stream and says whether this writer may still write it. Equal or smaller tokens and another holder or epoch are stale (R8).
-CREATE FUNCTION billing.lock_stream(p_stream integer, p_holder text, p_epoch bigint, p_token bigint, OUT status text, OUT stream_row billing.stream)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+-- The in-transaction lane: a stream nobody leases, kept until the caller commits, and only one per transaction (rule R29).
+CREATE FUNCTION billing.lock_inline_stream() RETURNS billing.stream LANGUAGE plpgsql AS $$
+DECLARE
+    stream_row billing.stream;
+    new_id integer;
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'the ledger is written at READ COMMITTED, not %', current_setting('transaction_isolation')
-            USING ERRCODE = 'invalid_transaction_state';
-    END IF;
-    status := 'ok';
-    IF p_stream IS NOT NULL THEN
-        SELECT s.* INTO stream_row FROM billing.stream s WHERE s.id = p_stream FOR UPDATE;
-        IF stream_row.id IS NULL OR stream_row.holder <> p_holder OR stream_row.epoch <> p_epoch
-           OR (p_token IS NOT NULL AND p_token <= stream_row.last_token) THEN
-            status := 'stale_token';
-        END IF;
-        RETURN;
-    END IF;
-    -- The in-transaction lane: a stream nobody leases, kept until the caller commits, and only one per transaction (R29).
     IF EXISTS (SELECT FROM billing.stream s WHERE s.last_transaction = pg_current_xact_id_if_assigned()) THEN
         RAISE EXCEPTION 'a transaction appends to the ledger once; put all its journals into one call' USING ERRCODE = 'object_in_use';
     END IF;
     SELECT s.* INTO stream_row FROM billing.stream s WHERE s.lane = 'inline' ORDER BY s.id LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        SELECT s.* INTO STRICT stream_row FROM billing.stream s WHERE s.id = billing.open_stream(NULL, 'inline') FOR UPDATE;
+        -- In a statement of its own: the one that reads the new row must see it.
+        new_id := billing.open_stream(NULL, 'inline');
+        SELECT s.* INTO STRICT stream_row FROM billing.stream s WHERE s.id = new_id FOR UPDATE;
     END IF;
+    RETURN stream_row;
 END $$;
 
 CREATE FUNCTION billing.append_batch(
@@ -57,24 +48,33 @@ DECLARE
     accepted integer := 0; written integer; decided record;
 BEGIN
     details := '{}';
+    IF p_correlations IS NULL THEN
+        p_correlations := array_fill(''::text, ARRAY[journal_count]);
+    END IF;
     IF journal_count NOT BETWEEN 1 AND 1000 OR cardinality(p_keys) <> journal_count OR cardinality(p_hashes) <> journal_count
        OR cardinality(p_kinds) <> journal_count OR cardinality(p_sizes) <> journal_count OR cardinality(p_correlations) <> journal_count
        OR cardinality(p_metadata) <> journal_count OR cardinality(p_names) <> cardinality(p_denominations)
-       OR cardinality(p_posting_accounts) <> cardinality(p_amounts)
-       OR (SELECT sum(size) <> cardinality(p_amounts) OR min(size) < 0 FROM unnest(p_sizes) AS u(size)) THEN
+       OR cardinality(p_posting_accounts) <> cardinality(p_amounts) THEN
         RAISE EXCEPTION 'the arrays of a batch do not fit each other' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT l.* INTO decided FROM billing.lock_stream(p_stream, p_holder, p_epoch, p_token) l;
-    verdict := decided.status;
-    stream_row := decided.stream_row;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the ledger is written at READ COMMITTED, not %', current_setting('transaction_isolation')
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF p_stream IS NULL THEN
+        stream_row := billing.lock_inline_stream();
+    ELSE
+        SELECT s.* INTO stream_row FROM billing.stream s WHERE s.id = p_stream FOR UPDATE;
+        -- Equal or smaller tokens, another holder and an older epoch are stale: nothing is written (rule R8).
+        IF stream_row.id IS NULL OR stream_row.holder <> p_holder OR stream_row.epoch <> p_epoch OR p_token <= stream_row.last_token THEN
+            token := stream_row.last_token;
+            details := jsonb_build_object('holder', stream_row.holder, 'epoch', stream_row.epoch);
+            statuses := array_to_string(array_fill('stale_token'::text, ARRAY[journal_count]), ',');
+            RETURN;
+        END IF;
+    END IF;
     stream := stream_row.id;
     token := coalesce(p_token, stream_row.last_token + 1);
-    IF verdict <> 'ok' THEN
-        token := stream_row.last_token;
-        details := jsonb_build_object('holder', stream_row.holder, 'epoch', stream_row.epoch);
-        statuses := array_to_string(array_fill(verdict, ARRAY[journal_count]), ',');
-        RETURN;
-    END IF;
     recorded := greatest(clock_timestamp(), stream_row.last_recorded_at);
     IF p_options IS NOT NULL THEN
         effects := billing.lock_effects(p_options);
@@ -106,11 +106,14 @@ BEGIN
     -- A statement of its own: what another batch inserted while this one waited for locks is seen only by a new snapshot.
     SELECT array_agg(k.key), array_agg(k.body_hash), array_agg(k.journal_id) INTO found_keys, found_hashes, found_ids
     FROM billing.idempotency_key k WHERE k.key = ANY (p_keys);
-    SELECT count(*) <> count(DISTINCT u.key) INTO has_twins FROM unnest(p_keys) AS u(key);
+    has_twins := journal_count > 1 AND (SELECT count(*) <> count(DISTINCT u.key) FROM unnest(p_keys) AS u(key));
 
     FOR j IN 1..journal_count LOOP
         lo := hi + 1;
         hi := hi + p_sizes[j];
+        IF hi < lo - 1 OR hi > cardinality(p_amounts) THEN
+            RAISE EXCEPTION 'the sizes of the journals do not fit their postings' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         verdict := 'ok';
         detail := NULL;
         option := NULL;
@@ -229,6 +232,9 @@ BEGIN
         END IF;
     END LOOP;
 
+    IF hi <> cardinality(p_amounts) THEN
+        RAISE EXCEPTION 'the sizes of the journals do not add up to their postings' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     first_sequence := stream_row.sequence + 1;
     IF accepted > 0 THEN
         INSERT INTO billing.idempotency_key (key, body_hash, journal_id)

@@ -4,7 +4,7 @@
 CREATE FUNCTION billing.find_key(
     p_keys text[], p_hashes bytea[], p_ids text[], p_verdicts text[], p_place integer,
     p_found_keys text[], p_found_hashes bytea[], p_found_ids text[], OUT verdict text, OUT detail jsonb)
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     place integer := array_position(p_found_keys, p_keys[p_place]);
     first_hash bytea;
@@ -30,7 +30,7 @@ END $$;
 
 -- Adds stream, sequence and hash of the first journal to every `exists` and `key_reused`.
 CREATE FUNCTION billing.describe_first_results(p_details jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT coalesce(jsonb_object_agg(d.key, CASE WHEN j.id IS NULL THEN d.value ELSE d.value || jsonb_build_object(
         'stream', j.stream, 'sequence', j.sequence, 'hash', encode(j.hash, 'hex')) END), '{}')
     FROM jsonb_each(p_details) d LEFT JOIN billing.journal j ON j.id = d.value ->> 'journal_id'
@@ -38,7 +38,7 @@ $$;
 
 -- Which limit a balance broke. A balance beyond a limit may still move towards it.
 CREATE FUNCTION billing.explain_limit(p_name text, p_posted bigint, p_floor bigint, p_cap bigint, p_delta numeric, OUT verdict text, OUT detail jsonb)
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     verdict := 'ok';
     IF p_posted < p_floor AND p_delta < 0 THEN
@@ -56,7 +56,7 @@ CREATE FUNCTION billing.write_journals(
     p_stream billing.stream, p_recorded timestamptz, p_ids text[], p_keys text[], p_hashes bytea[], p_kinds text[], p_sizes integer[],
     p_correlations text[], p_metadata text[], p_options jsonb, p_verdicts text[], p_accepted integer, p_posting_accounts integer[],
     p_amounts bigint[], p_account_ids bigint[], p_shards integer[], p_versions bigint[], p_after bigint[], OUT hashes bytea, OUT head bytea)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     sequence bigint := p_stream.sequence;
     recorded_micros CONSTANT text := (extract(epoch FROM p_recorded) * 1000000)::bigint;

@@ -5,7 +5,7 @@ CREATE TYPE billing.effects AS (tables jsonb, "rows" jsonb, entries jsonb, notes
 
 -- Locks entries by id, then rows of registered tables by table and id, and reads them.
 CREATE FUNCTION billing.lock_effects(p_options jsonb) RETURNS billing.effects
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     effects billing.effects;
     registered record;
@@ -35,7 +35,7 @@ END $$;
 -- Reads the open notes of every wallet the batch touches, oldest first. Their wallet account's balance row is locked by now,
 -- and notes change under that lock only.
 CREATE FUNCTION billing.load_notes(p_effects billing.effects, p_options jsonb, p_names text[], p_denominations text[]) RETURNS billing.effects
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     SELECT coalesce(jsonb_object_agg(w.wallet || '|' || w.denomination, w.notes), '{}') INTO p_effects.notes
     FROM (SELECT n.wallet, n.denomination, jsonb_agg(to_jsonb(n) || jsonb_build_object('dirty', false) ORDER BY n.number) AS notes
@@ -54,7 +54,7 @@ CREATE FUNCTION billing.decide_effects(
     p_effects billing.effects, p_option jsonb, p_journal_id text, p_kind text, p_metadata jsonb, p_accounts integer[], p_amounts bigint[],
     p_bits bigint[], p_owners text[], p_names text[], p_denominations text[], p_user text, p_wallet text, p_now timestamptz, p_closed_until timestamptz,
     OUT verdict text, OUT detail jsonb, OUT effects billing.effects)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     kind_row billing.journal_kind;
     note_delta numeric := 0; held_delta numeric := 0; revenue_delta numeric := 0;
@@ -125,7 +125,7 @@ END $$;
 CREATE FUNCTION billing.decide_entry(
     p_effects billing.effects, p_move jsonb, p_kind text, p_held numeric, p_denomination text, p_revenue numeric, p_user text, p_wallet text,
     p_now timestamptz, OUT verdict text, OUT detail jsonb, OUT effects billing.effects)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     entry jsonb := p_effects.entries -> (p_move ->> 'id');
     path text[] := ARRAY(SELECT jsonb_array_elements_text(p_move -> 'path'));
@@ -138,6 +138,13 @@ BEGIN
     IF coalesce(entry ->> 'state', 'IDLE') <> path[1] THEN
         verdict := 'wrong_state';
         detail := jsonb_build_object('entry_id', p_move ->> 'id', 'state', coalesce(entry ->> 'state', 'IDLE'), 'expected', path[1]);
+        RETURN;
+    END IF;
+    IF p_move ? 'expired' AND ((entry ->> 'expires_at')::timestamptz > p_now OR entry ->> 'expires_at' IS NULL
+        OR (entry ->> 'lease_until')::timestamptz > p_now
+        OR EXISTS (SELECT FROM billing.dead_letter d WHERE d.entry_id = p_move ->> 'id' AND d.state IN ('pending', 'poisoned'))) THEN
+        verdict := 'wrong_state';
+        detail := jsonb_build_object('entry_id', p_move ->> 'id', 'state', entry ->> 'state', 'expected', 'expired');
         RETURN;
     END IF;
     FOR k IN 2..cardinality(path) LOOP
@@ -186,7 +193,7 @@ END $$;
 
 -- Guarded state changes of registered rows: row, state and attempt must be what the caller believes (rule R6).
 CREATE FUNCTION billing.decide_transitions(p_effects billing.effects, p_moves jsonb, OUT verdict text, OUT detail jsonb, OUT effects billing.effects)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     move jsonb;
     place text;

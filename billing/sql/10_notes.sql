@@ -3,7 +3,7 @@
 CREATE FUNCTION billing.decide_notes(
     p_effects billing.effects, p_option jsonb, p_journal_id text, p_wallet text, p_denomination text, p_delta numeric, p_now timestamptz,
     OUT verdict text, OUT detail jsonb, OUT effects billing.effects)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     place CONSTANT text := p_wallet || '|' || p_denomination;
     entry CONSTANT jsonb := p_effects.entries -> (p_option #>> '{entry,id}');
@@ -84,7 +84,7 @@ END $$;
 CREATE FUNCTION billing.return_to_notes(
     p_notes jsonb, p_movements jsonb, p_entry_id text, p_journal_id text, p_amount numeric, p_now timestamptz,
     OUT notes jsonb, OUT movements jsonb, OUT missing numeric)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     taken record;
     note jsonb;
@@ -119,7 +119,7 @@ END $$;
 
 -- Writes what was decided: entries hop by hop (the trigger sees every move), registered rows, notes, movements, daily use.
 CREATE FUNCTION billing.write_effects(p billing.effects) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     move jsonb;
     registered billing.transition_table;

@@ -46,7 +46,7 @@ END $$;
 CREATE FUNCTION billing.decide_permission(
     p_effects billing.effects, p_kind billing.journal_kind, p_option jsonb, p_metadata jsonb, p_amounts bigint[], p_denomination text,
     p_user text, p_wallet text, p_now timestamptz, OUT verdict text, OUT detail jsonb, OUT effects billing.effects)
-LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     amount CONSTANT bigint := (SELECT sum(u.amount) FROM unnest(p_amounts) AS u(amount) WHERE u.amount > 0);
     owner CONSTANT text := coalesce(nullif(p_wallet, ''), p_user);

@@ -16,7 +16,7 @@ BEGIN
     EXECUTE format('GRANT INSERT, UPDATE ON billing.dead_letter TO %I', p_role);
     EXECUTE format('GRANT INSERT ON billing.anchor TO %I', p_role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.append_batch, billing.acquire_stream, billing.release_stream, '
-                   'billing.request_approval, billing.grant_approval, billing.close_period, billing.canonical_journal, '
+                   'billing.extend_hold, billing.request_approval, billing.grant_approval, billing.close_period, billing.canonical_journal, '
                    'billing.canonical_postings, billing.target_version TO %I', p_role);
     RETURN true;
 END $$;

@@ -1,0 +1,95 @@
+"""Paying credit notes out on chain: started before anything is signed, then paid or failed (rule R4).
+
+The ledger knows a refund by its id alone; who signs it and what the chain shows is the caller's. Money in
+`system:refunds_payable` is neither spendable nor ours.
+"""
+
+from collections.abc import Sequence
+
+from billing.domain import posting_rules
+from billing.domain.journal import Journal, JournalKind, NoteSpend, Result
+from billing.services.note_limits import new_note
+from billing.services.outcomes import append_again_when_stale, require_written
+
+
+def mark_refundable(*, sources: Sequence[str]) -> Result:
+    """Say that these payments are final on their chain, so that their notes may be refunded."""
+    return _append(
+        Journal(
+            kind=JournalKind.NOTES_FINAL,
+            key=f"final:{min(sources)}:{len(sources)}:{max(sources)}",
+            final_sources=tuple(sorted(sources)),
+        )
+    )
+
+
+def start_refund(
+    *,
+    refund_id: str,
+    wallet: str,
+    denomination: str,
+    amount_micro_usdc: int,
+    note_id: str | None = None,
+    approval_id: str | None = None,
+) -> Result:
+    """Take money off refundable notes and owe it as a refund to their wallet; before anything is signed.
+
+    Units: MicroUSDC. The destination is the wallet and never a parameter. Raises InsufficientFunds when refundable
+    notes cannot pay all of it, ApprovalRequired above the wallet's daily limit.
+    """
+    owner = wallet.lower()
+    return _append(
+        Journal(
+            kind=JournalKind.CREDIT_NOTE_REFUND_STARTED,
+            key=f"refund:{refund_id}",
+            postings=posting_rules.credit_note_refund_started(
+                denomination=denomination, wallet=owner, amount=amount_micro_usdc
+            ),
+            notes_spent=(
+                NoteSpend(
+                    wallet=owner, amount=amount_micro_usdc, spend_id=refund_id, reason="refunded", note_id=note_id
+                ),
+            ),
+            metadata={"refund_id": refund_id, "target": refund_id, "destination": owner},
+            approval_id=approval_id,
+        )
+    )
+
+
+def confirm_refund(
+    *, refund_id: str, denomination: str, paid_from: str, amount_micro_usdc: int, tx_hash: str, log_index: int
+) -> Result:
+    """Book a refund that the chain shows. Units: MicroUSDC. One refund is paid once, whichever log shows it."""
+    return _append(
+        Journal(
+            kind=JournalKind.CREDIT_NOTE_REFUND_PAID,
+            key=f"refund_ended:{refund_id}",
+            postings=posting_rules.credit_note_refund_paid(
+                denomination=denomination, paid_from=paid_from, amount=amount_micro_usdc
+            ),
+            metadata={"refund_id": refund_id, "tx_hash": tx_hash, "log_index": log_index},
+        )
+    )
+
+
+def fail_refund(*, refund_id: str, wallet: str, denomination: str, amount_micro_usdc: int) -> Result:
+    """Give a refund that definitely never happened back to its wallet, as a note that is owed. Units: MicroUSDC.
+
+    Paid and failed share one key: whichever is booked first, the other is refused with KeyReused.
+    """
+    return _append(
+        Journal(
+            kind=JournalKind.CREDIT_NOTE_REFUND_FAILED,
+            key=f"refund_ended:{refund_id}",
+            postings=posting_rules.credit_note_refund_failed(
+                denomination=denomination, wallet=wallet, amount=amount_micro_usdc
+            ),
+            notes_issued=(new_note(wallet=wallet, kind="owed", amount=amount_micro_usdc, source=refund_id),),
+            metadata={"refund_id": refund_id},
+        )
+    )
+
+
+def _append(journal: Journal) -> Result:
+    [result] = append_again_when_stale([journal])
+    return require_written(result)

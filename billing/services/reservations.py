@@ -1,0 +1,149 @@
+"""Prepaid money set aside for work: reserve, then commit or release; a hold whose owner vanished expires.
+
+Only prepaid reserves expire (rule R14). Expiry permits a release, it does not forbid a commit: whoever comes first
+wins, because both move the same entry. A hold with a live lease or an open dead letter is not expirable.
+"""
+
+from django.db import connection
+
+from billing.domain import accounts, posting_rules
+from billing.domain.journal import EntryMove, Journal, JournalKind, Result
+from billing.domain.lifecycle import EntryState
+from billing.services.outcomes import append_again_when_stale, require_written
+from telemetry.configuration import loa
+
+SWEEP_MAX = 100  # entries of one sweep; the next sweep takes the rest
+
+EXPIRED = """
+SELECT e.id, e.account_id, e.held_amount, e.correlation_id FROM billing.billing_entry e
+WHERE e.state = 'RESERVE_HELD' AND e.expires_at <= clock_timestamp()
+  AND (e.lease_until IS NULL OR e.lease_until <= clock_timestamp())
+  AND NOT EXISTS (SELECT FROM billing.dead_letter d WHERE d.entry_id = e.id AND d.state IN ('pending', 'poisoned'))
+ORDER BY e.expires_at LIMIT %s
+"""
+
+
+def reserve(
+    *, entry_id: str, account_id: str, amount_micro_usd: int, correlation_id: str, hold_seconds: int | None = None
+) -> Result:
+    """Hold prepaid money for one piece of work. Units: MicroUSD.
+
+    Raises InsufficientFunds, and KeyReused when the entry was reserved with another amount.
+    """
+    seconds = loa("RESERVE_TTL_SECONDS") if hold_seconds is None else hold_seconds
+    return _append(
+        Journal(
+            kind=JournalKind.BILLING_RESERVE,
+            key=f"reserve:{entry_id}",
+            postings=posting_rules.billing_reserve(
+                denomination=accounts.PREPAID, account_id=account_id, amount=amount_micro_usd
+            ),
+            entry_moves=(
+                EntryMove(
+                    entry_id=entry_id,
+                    from_state=EntryState.IDLE,
+                    to_state=EntryState.RESERVE_HELD,
+                    account_id=account_id,
+                    funding="prepaid",
+                    hold_seconds=seconds,
+                ),
+            ),
+            correlation_id=correlation_id,
+        )
+    )
+
+
+def extend(*, entry_id: str, hold_seconds: int) -> bool:
+    """Keep a hold from expiring for so long from now, while its work runs; whether it was still held.
+
+    Units: seconds, by the database's clock. A heartbeat calls this; it never shortens a hold.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing.extend_hold(%s, %s)", [entry_id, hold_seconds])
+        (is_held,) = cursor.fetchone()
+    return bool(is_held)
+
+
+def commit(*, entry_id: str, account_id: str, held_micro_usd: int, cost_micro_usd: int, correlation_id: str) -> Result:
+    """Charge the actual cost out of a hold and give the rest back to the prepaid balance. Units: MicroUSD.
+
+    Cost above the hold is our expense. Raises WrongState when the hold was resolved already, another way.
+    """
+    charged = min(cost_micro_usd, held_micro_usd)
+    journals = [
+        Journal(
+            kind=JournalKind.BILLING_COMMIT,
+            key=f"commit:{entry_id}",
+            postings=posting_rules.billing_commit(
+                denomination=accounts.PREPAID,
+                account_id=account_id,
+                change_account=accounts.available(account_id),
+                held=held_micro_usd,
+                charged=charged,
+            ),
+            entry_moves=(
+                EntryMove(entry_id, EntryState.RESERVE_HELD, EntryState.COMMITTED, cost=cost_micro_usd),
+                EntryMove(entry_id, EntryState.COMMITTED, EntryState.FINALIZE_ACKED),
+            ),
+            correlation_id=correlation_id,
+            linked=cost_micro_usd > charged,
+        )
+    ]
+    if cost_micro_usd > charged:
+        journals.append(
+            Journal(
+                kind=JournalKind.OVERRUN,
+                key=f"overrun:{entry_id}",
+                postings=posting_rules.overrun(denomination=accounts.PREPAID, amount=cost_micro_usd - charged),
+                correlation_id=correlation_id,
+            )
+        )
+    return require_written(append_again_when_stale(journals)[0])
+
+
+def release(*, entry_id: str, account_id: str, held_micro_usd: int, correlation_id: str, reason: str) -> Result:
+    """Give a whole hold back to the prepaid balance. Units: MicroUSD. Raises WrongState when it was resolved."""
+    return _append(
+        Journal(
+            kind=JournalKind.BILLING_RELEASE,
+            key=f"release:{entry_id}",
+            postings=posting_rules.billing_release(
+                denomination=accounts.PREPAID, account_id=account_id, wallet="", amount=held_micro_usd
+            ),
+            entry_moves=(EntryMove(entry_id, EntryState.RESERVE_HELD, EntryState.RELEASED, reason=reason),),
+            correlation_id=correlation_id,
+        )
+    )
+
+
+def release_expired(*, limit: int = SWEEP_MAX) -> int:
+    """Release prepaid holds that have expired, oldest first; how many. What was resolved meanwhile is left alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRED, [limit])
+        expired = cursor.fetchall()
+    if not expired:
+        return 0
+    results = append_again_when_stale(
+        [
+            Journal(
+                kind=JournalKind.BILLING_RELEASE,
+                key=f"release:{entry_id}",
+                postings=posting_rules.billing_release(
+                    denomination=accounts.PREPAID, account_id=account_id, wallet="", amount=held
+                ),
+                entry_moves=(
+                    EntryMove(
+                        entry_id, EntryState.RESERVE_HELD, EntryState.RELEASED, reason="reserve_expired", expired=True
+                    ),
+                ),
+                correlation_id=correlation_id,
+            )
+            for entry_id, account_id, held, correlation_id in expired
+        ]
+    )
+    return sum(result.is_written for result in results)
+
+
+def _append(journal: Journal) -> Result:
+    [result] = append_again_when_stale([journal])
+    return require_written(result)
