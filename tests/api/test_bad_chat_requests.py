@@ -134,6 +134,7 @@ BODIES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, path=st.sampled_from(PAID_PATHS))
 def test_no_body_makes_the_site_fail(body, path):
@@ -144,6 +145,7 @@ def test_no_body_makes_the_site_fail(body, path):
         assert response["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.sampled_from(["PAYMENT-SIGNATURE", "X-PAYMENT", "Authorization", "Idempotency-Key", "SIGN-IN-WITH-X"]),

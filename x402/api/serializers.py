@@ -42,6 +42,8 @@ class PaymentSerializer(PaymentStateSerializer):
     transaction = serializers.CharField(required=False)
     paid_micro_usdc = serializers.CharField(required=False, help_text="What was taken on the chain.")
     credit_applied_micro_usdc = serializers.CharField(required=False, help_text="What credit notes paid of it.")
+    price_version = serializers.IntegerField(required=False)
+    quoted_micro_usdc = serializers.CharField(required=False, help_text="The most the call could cost.")
     charged_micro_usdc = serializers.CharField(
         required=False, allow_null=True, help_text="What the call cost; null until served."
     )
@@ -130,6 +132,8 @@ def payment_facts(payment: Payment) -> dict[str, object]:
         "transaction": payment.transaction_hash,
         "paid_micro_usdc": str(payment.amount_micro_usdc),
         "credit_applied_micro_usdc": str(payment.credit_applied_micro_usdc),
+        "price_version": payment.price_version,
+        "quoted_micro_usdc": str(payment.held_micro_usdc),
         "charged_micro_usdc": None if charged is None else str(charged),
         "settled_at": payment.settled_at,
         "served_at": payment.served_at,
