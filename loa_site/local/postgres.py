@@ -189,17 +189,24 @@ def outside_home(folder: Path) -> Path:
 
 
 def reachable_programs(home: Path, *, account: process.Account | None) -> Path:
-    """The programs' folder, copied beside the data when the account may not enter the installed one."""
+    """The programs' folder, copied beside the data when the account may not enter the installed one.
+
+    A wheel keeps its shared libraries in a folder beside the package, found by relative path: both are copied.
+    """
     programs = binaries.postgres_folder()
     if account is None or everyone_may_enter(programs):
         return programs
+    package = programs.parent.parent
     copy = home / "programs"
     if not copy.exists():
         unfinished = home / "programs.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(programs.parent, unfinished, symlinks=True)
+        shutil.copytree(programs.parent, unfinished / package.name / programs.parent.name, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, unfinished / libraries.name)
         unfinished.rename(copy)
-    return copy / programs.name
+    return copy / package.name / programs.parent.name / programs.name
 
 
 def everyone_may_enter(folder: Path) -> bool:
