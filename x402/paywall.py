@@ -27,6 +27,7 @@ from x402.services import charging
 from x402.services.endpoints import Endpoint, price_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 from x402.services.serving import Work
+from x402.services.traces import carrier_of_request
 
 CONTEXT_ATTRIBUTE = "x402"
 
@@ -68,18 +69,23 @@ def requires_payment(
     mime_type: str = "application/json",
     settle: str = "before",
     on_crash: str = "credit",
+    atomic: bool = True,
 ) -> Callable[[View], View]:
     """Charge for this view.
 
     `price` is a string such as "$0.01", an int of MicroUSDC, or an object with `maximum(PricedRequest) -> Quotation`.
     `on_crash` says what a crash during the work means: "credit" gives the money back, "rerun" runs the view once more.
+    `atomic=False` runs the view outside a transaction of its own, for work that waits for others, so that it holds no
+    database connection meanwhile.
     Raises ValueError for a price, order or crash rule that does not exist.
     """
     if settle != "before":
         raise ValueError(f"settle={settle!r} is not supported; a payment settles before its answer")
     if on_crash not in ("credit", "rerun"):
         raise ValueError(f"on_crash must be 'credit' or 'rerun', not {on_crash!r}")
-    endpoint = Endpoint(price=price_of(price), description=description, mime_type=mime_type, on_crash=on_crash)
+    endpoint = Endpoint(
+        price=price_of(price), description=description, mime_type=mime_type, on_crash=on_crash, atomic=atomic
+    )
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -93,7 +99,7 @@ def requires_payment(
     return decorate
 
 
-@traced(names.X402_TRANSACTION)
+@traced(names.X402_TRANSACTION, parent=lambda endpoint, request, call_view: carrier_of_request(request))
 def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], HttpResponseBase]) -> HttpResponse:
     """Quote, verify, settle, serve, finalize: one request from its headers to its answer."""
     if connection.in_atomic_block:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-LEASE_SECONDS = 10  # a dead leader is replaced after this long; each batch renews it
+LEASE_SECONDS = 5  # a dead leader is replaced after this long; each batch renews it
 
 HOLDER = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
 

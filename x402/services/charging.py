@@ -24,6 +24,7 @@ from x402.services import (
     sweeps,
     verification,
 )
+from x402.services.crash_points import crash_point
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 from x402.services.serving import Run, Work, serve
@@ -44,7 +45,7 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
         return responses.malformed(error)
     except PaymentRefused as refusal:
         return responses.refused_unread(refusal)
-    work = Work(run=run, priced=incoming.priced)
+    work = Work(run=run, priced=incoming.priced, atomic=endpoint.atomic)
     try:
         return _decide(endpoint, incoming, work)
     except MalformedPayment as error:
@@ -68,6 +69,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
         if is_new:
+            crash_point("before_settle")
             return _follow(known, incoming, work)
     return _answer_known(known, incoming, work)
 

@@ -37,6 +37,7 @@ class Endpoint:
     description: str
     mime_type: str
     on_crash: str
+    atomic: bool = True
 
 
 def price_of(price: object) -> Price:

@@ -16,7 +16,7 @@ from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.problem import MEDIA_TYPE, problem_body
-from telemetry.tracing import annotate, traced
+from telemetry.tracing import annotate, inject_context, traced
 from x402.chain.network_settings import Asset, Network, networks
 from x402.pricing import Quotation
 from x402.protocol import headers, quote_token, siwx
@@ -68,7 +68,7 @@ def make_offer(
         rate=(quotation.rate.numerator, quotation.rate.denominator),
         issued_at=now,
         expires_at=expires_at,
-        trace_context=propagation.packed(incoming.traceparent),
+        trace_context=propagation.packed(inject_context().get(propagation.TRACEPARENT, incoming.traceparent)),
         wallet=bytes.fromhex(incoming.wallet[2:]) if credit_applied_micro_usdc else None,
         credit_applied_micro_usdc=credit_applied_micro_usdc,
     )

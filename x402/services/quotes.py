@@ -12,6 +12,7 @@ from x402.protocol.quote_token import token_hash
 from x402.services import paid_requests
 from x402.services.endpoints import Endpoint
 from x402.services.offers import Offer, make_offer
+from x402.services.traces import carrier_of_request
 
 ENDPOINT_ATTRIBUTE = "x402_endpoint"
 
@@ -28,7 +29,7 @@ def endpoint_at(path: str) -> Endpoint:
     return endpoint
 
 
-@traced(names.X402_TRANSACTION)
+@traced(names.X402_TRANSACTION, parent=lambda request, path: carrier_of_request(request))
 def keep_quote(request: HttpRequest, *, path: str) -> Offer:
     """Price this request's body as if it had been sent to `path`, and keep the quote.
 

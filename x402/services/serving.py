@@ -5,9 +5,10 @@ Work that fails becomes a credit note of kind `owed` in the transaction that rec
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -43,6 +44,7 @@ class Work:
 
     run: Run
     priced: PricedRequest
+    atomic: bool = True
     cost_micro_usdc: int | None = None
 
 
@@ -85,8 +87,11 @@ def serve(payment: Payment, work: Work) -> bool:
 
 def _run(payment: Payment, work: Work) -> Answer:
     """The handler's answer, in a transaction of its own (R7). Raises WorkFailed for an exception or a status ≥ 400."""
+    own_transaction = transaction.atomic() if work.atomic else nullcontext()
+    if not work.atomic:
+        connection.close()
     try:
-        with transaction.atomic():
+        with own_transaction:
             response = work.run(work, payment)
             if response.status_code >= 400:
                 raise WorkFailed("paid_work_failed", response.status_code)

@@ -17,7 +17,7 @@ from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.identifiers import new_id, new_payment_id
-from telemetry.tracing import annotate, traced
+from telemetry.tracing import annotate, inject_context, traced
 from x402.chain.network_settings import Asset, Network, network_of
 from x402.chain.verification_state import AuthorizationState, authorization_state, require_payable
 from x402.models import Payment, PaymentState
@@ -204,7 +204,7 @@ def _row(
     payer = "0x" + authorization.from_.hex()
     correlation_id = quote.quote_id if quote else new_id("quo")
     bind_correlation_id(correlation_id)
-    trace = propagation.unpacked(quote.trace_context if quote else None)
+    trace = inject_context() or propagation.unpacked(quote.trace_context if quote else None)
     payment = Payment(
         id=new_payment_id(),
         protocol_version=presented.payload.version,
@@ -227,7 +227,7 @@ def _row(
         price_version=price_version,
         idempotency_key_hash=incoming.key_hash,
         correlation_id=correlation_id,
-        trace_context=incoming.traceparent or trace.get(propagation.TRACEPARENT, ""),
+        trace_context=trace.get(propagation.TRACEPARENT, incoming.traceparent),
         account_id=account_id_of_wallet(payer),
         entry_id=new_id("ent"),
         on_crash=endpoint.on_crash,
