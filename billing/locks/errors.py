@@ -3,7 +3,6 @@
 RedisUnavailable ends where Redis is used: every such place has a way on without it.
 """
 
-from billing.domain import errors
 from billing.domain.errors import BillingError, Retryable
 
 
@@ -33,17 +32,6 @@ class FencingTokenCorrupt(FenceRefused):
     """Raised when a stored value is no token; closed until `fence_reset`. Facts: stream, key, stored_value."""
 
     code = "fencing_token_corrupt"
-
-
-class StaleToken(errors.StaleToken):
-    """Raised when a stream's row refused a ticket: another writer was there first. Nothing was written.
-
-    `row_token` and `row_holder` are the row as the refusal saw it; they tell whether the lease is still ours.
-    """
-
-    def __init__(self, *, stream: int, token: int, row_token: int, row_holder: str) -> None:
-        super().__init__(stream=stream, token=token, row_token=row_token, row_holder=row_holder)
-        self.stream, self.token, self.row_token, self.row_holder = stream, token, row_token, row_holder
 
 
 class NoStreamFree(Retryable):

@@ -18,11 +18,11 @@ from typing import Final, TypeVar
 
 from redis import Redis
 
-from billing.domain.errors import LedgerUnavailable
+from billing.domain.errors import LedgerUnavailable, StaleToken
 from billing.locks import fencing, lease
-from billing.locks.errors import NoStreamFree, RedisUnavailable, StaleToken
+from billing.locks.errors import NoStreamFree, RedisUnavailable
 from billing.locks.redis_client import redis_client
-from billing.locks.stream_rows import acquire_stream, release_stream, stream_rows
+from billing.locks.stream_rows import acquire_stream, release_stream, stream_row, stream_rows
 from telemetry import names
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
@@ -82,7 +82,7 @@ class StreamWriter:
     def write(self, send: Callable[[Ticket], Answer]) -> Answer:
         """Send one batch with a fresh token and return the database's answer.
 
-        `send` makes the one database call and raises StaleToken when the stream's row refused the ticket. It is
+        `send` makes the one database call and raises StaleToken (fact `row_token`) when the stream's row refused. It is
         called at most three times, each time with a higher token; a refused call has written nothing.
         Locks: this process's stream, until `send` has returned. Raises StaleToken when another writer has taken the
         stream, NoStreamFree, FencingTokenCorrupt, FencingTokenOverflow, and whatever `send` raises.
@@ -93,8 +93,8 @@ class StreamWriter:
                 ticket = self._next_ticket()
                 try:
                     return self._send(send, ticket)
-                except StaleToken as refusal:
-                    if not self._is_ours_after(refusal):
+                except StaleToken:
+                    if not self._is_still_ours():
                         raise
             return self._send(send, self._next_ticket())
 
@@ -116,7 +116,8 @@ class StreamWriter:
         try:
             answer = send(ticket)
         except StaleToken as refusal:
-            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=refusal.row_token)
+            last_accepted = str(refusal.facts.get("row_token", ""))
+            fencing.log_stale(stream=ticket.stream, token=ticket.token, last_accepted=last_accepted)
             raise
         finally:
             # Also after an error: the batch may have been committed and only its answer lost.
@@ -126,12 +127,14 @@ class StreamWriter:
             self._held.row_lease_ends = sent_at + self._lease_seconds
         return answer
 
-    def _is_ours_after(self, refusal: StaleToken) -> bool:
+    def _is_still_ours(self) -> bool:
+        """After a refusal: whether the row names us and our epoch still; then we know its token."""
         held = self._held
-        if held is not None and refusal.row_holder == self.holder:
-            held.row_token = max(held.row_token, refusal.row_token)
+        row = stream_row(held.stream) if held else None
+        if held and row and (row.holder, row.epoch) == (self.holder, held.epoch):
+            held.row_token = max(held.row_token, row.last_token)
             return True
-        self._lose(f"the row is held by {refusal.row_holder!r}")
+        self._lose(f"the row is held by {row.holder!r}" if row else "the stream has no row")
         return False
 
     def _next_ticket(self) -> Ticket:
