@@ -19,6 +19,7 @@ from loa_site.local.errors import LocalStackError
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.01
+STOP_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +90,29 @@ def wait_until(is_ready: Callable[[], bool], *, process: subprocess.Popen[bytes]
     raise LocalStackError(f"{log.stem} did not answer within {seconds:g} s:\n{last_lines(log)}", way_out_of(log))
 
 
-def stop(record: Record, *, seconds: float = 8.0) -> bool:
+def stop(record: Record, *, seconds: float = STOP_SECONDS) -> bool:
     """End the recorded process and its group; first asked, then killed. False when it was not running any more."""
-    if not record.is_running():
-        return False
-    _signal_group(record.pid, record.stop_signal)
+    return bool(stop_all([record], seconds=seconds))
+
+
+def stop_all(records: Sequence[Record], *, seconds: float = STOP_SECONDS) -> list[Record]:
+    """End several processes at once, each with its group: all are asked first, who then stays is killed.
+
+    Returns those that were still running.
+    """
+    running = [record for record in records if record.is_running()]
+    for record in running:
+        _signal_group(record.pid, record.stop_signal)
     deadline = time.monotonic() + seconds
-    while record.is_running() and time.monotonic() < deadline:
-        _reap(record.pid)
-        time.sleep(POLL_SECONDS)
-    if record.is_running():
-        _signal_group(record.pid, signal.SIGKILL)
+    for record in running:
+        while record.is_running() and time.monotonic() < deadline:
+            _reap(record.pid)
+            time.sleep(POLL_SECONDS)
+        end_group(record.pid)
         while record.is_running():
             _reap(record.pid)
             time.sleep(POLL_SECONDS)
-    return True
+    return running
 
 
 def end_group(leader: int) -> None:

@@ -230,7 +230,7 @@ def end_recorded() -> list[str]:
     records = recorded_processes(PROCESSES)
     launchers = [record for record in records if record.name == "launcher"]
     stopped = [record.name for record in launchers if process.stop(record, seconds=30.0)]
-    stopped += [record.name for record in records if process.stop(record)]
+    stopped += [record.name for record in process.stop_all(records)]
     for path in (PROCESSES, run_file.PATH):
         Path(path).unlink(missing_ok=True)
     return stopped

@@ -1,4 +1,4 @@
-"""Keeps processes running, writes down which they are, and ends them all in the opposite order.
+"""Keeps processes running, writes down which they are, and ends them all.
 
 A process that dies is started again after a pause, as a deployment would; one that dies again and again is a fault
 that restarting does not mend, and is reported with the end of its log.
@@ -54,11 +54,9 @@ class Supervisor:
             time.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
-        """End all processes, last started first, and remove the record."""
-        for name, record in reversed(list(self._running.items())):
-            process.stop(record)
-            process.end_group(record.pid)
-            del self._running[name]
+        """End all processes, and remove the record."""
+        process.stop_all(list(self._running.values()))
+        self._running.clear()
         self.record.unlink(missing_ok=True)
 
     def pids(self) -> dict[str, int]:
