@@ -62,18 +62,25 @@ class OwnLedger:
 @contextmanager
 def own_ledger_of(urls: dict[str, str]) -> Iterator[OwnLedger]:
     """Let the default connection, the append connection and the process's writer use another database."""
-    name = urlsplit(urls["DATABASE_URL"]).path.lstrip("/")
+    url = urlsplit(urls["DATABASE_URL"])
+    other = {
+        "NAME": url.path.lstrip("/"),
+        "HOST": url.hostname,
+        "PORT": str(url.port),
+        "USER": url.username,
+        "PASSWORD": url.password or "",
+    }
     databases = [settings.DATABASES["default"], connections["default"].settings_dict]
-    before = databases[0]["NAME"]
+    before = {name: databases[0][name] for name in other}
     forget_writers()
     for database in databases:
-        database["NAME"] = name
+        database.update(other)
     try:
-        yield OwnLedger(name, urls)
+        yield OwnLedger(other["NAME"], urls)
     finally:
         forget_writers()
         for database in databases:
-            database["NAME"] = before
+            database.update(before)
 
 
 def forget_writers() -> None:

@@ -56,6 +56,9 @@ def append_deposits(count: int, threads: int = 1) -> dict[str, Any]:
 
 def append_one(key: str) -> list[Any]:
     """Append a deposit under a key, asking again while the outcome is open; its status and stream."""
+    import psycopg
+    from django.db import Error, connections
+
     from billing.domain.errors import Retryable
     from billing.services.append_journal import append
     from tests.factories.ledger import suspense_journal
@@ -63,7 +66,8 @@ def append_one(key: str) -> list[Any]:
     for _ in range(100):
         try:
             [result] = append([suspense_journal(5, key=key)])
-        except Retryable:
+        except (Retryable, Error, psycopg.Error):
+            connections.close_all()
             threading.Event().wait(0.1)
             continue
         return [result.status.value, result.stream]

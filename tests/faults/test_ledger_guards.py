@@ -70,7 +70,7 @@ def written():
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "TRUNCATE"])
 def test_nobody_rewrites_history(owner, application, table, verb):
     column = owner.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1", [f"billing.{table}"]
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 2", [f"billing.{table}"]
     ).fetchone()[0]
     statement = {
         "UPDATE": f"UPDATE billing.{table} SET {column} = {column}",
