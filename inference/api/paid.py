@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
+from accounts import throttles
 from accounts.services.errors import AccountsError
 from inference.domain.errors import UpstreamError
 from inference.services.completion import complete
@@ -92,7 +93,11 @@ def quote(request: HttpRequest) -> HttpResponseBase:
     """Price a request to `invoke` without paying, and keep the quote.
 
     The body is the one `invoke` would get; paying it means sending that body to `invoke` with the signed terms.
+    A kept quote is a row, so the limit on challenges stands before it.
     """
+    verdict = throttles.check_client("challenge", request)
+    if not verdict.allowed:
+        return problem_response("rate_limited", retry_after_seconds=verdict.retry_after_seconds)
     try:
         offer = keep_quote(request, path=reverse("x402-invoke"))
     except BodyTooLarge as error:

@@ -135,7 +135,7 @@ BODIES = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, path=st.sampled_from(PAID_PATHS))
 def test_no_body_makes_the_site_fail(body, path):
     response = post(path, body)
@@ -146,7 +146,7 @@ def test_no_body_makes_the_site_fail(body, path):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     header=st.sampled_from(["PAYMENT-SIGNATURE", "X-PAYMENT", "Authorization", "Idempotency-Key", "SIGN-IN-WITH-X"]),
     value=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=100),

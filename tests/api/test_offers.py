@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 
 import pytest
 from django.test import Client
@@ -46,6 +47,21 @@ def test_a_quote_names_the_same_price_and_is_kept():
     assert body["terms"]["resource"]["url"] == "http://testserver/api/v1/x402/invoke"
     kept = KeptQuote.objects.get(pk=body["quote_id"])
     assert (kept.max_cost_micro_usdc, kept.request_path) == (MAX_COST, "/api/v1/x402/invoke")
+
+
+def test_quotes_that_are_kept_are_limited_for_each_client(settings):
+    settings.LOA = settings.LOA | {"RATE_LIMITS": {"challenge": 2}}
+    client = {"REMOTE_ADDR": f"198.51.100.{secrets.randbelow(250)}"}
+    kept = KeptQuote.objects.count()
+
+    answers = [
+        Client().post("/api/v1/x402/quote", json.dumps(CHAT), content_type="application/json", **client)
+        for _ in range(3)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert int(answers[2]["Retry-After"]) >= 1
+    assert KeptQuote.objects.count() == kept + 2
 
 
 def test_the_default_model_and_the_named_one_have_one_price():
