@@ -117,7 +117,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     created = shown_as(lambda row: moment_of(row.created_at), "created")
     updated = shown_as(lambda row: moment_of(row.updated_at), "updated")
     content = shown_as(
-        lambda row: format_html("<pre>{}</pre>", json.dumps(row.payload, indent=2, sort_keys=True)), "content"
+        lambda row: format_html('<pre tabindex="0">{}</pre>', json.dumps(row.payload, indent=2, sort_keys=True)),
+        "content",
     )
 
     @admin.display(description="billing entry")

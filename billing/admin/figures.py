@@ -58,7 +58,7 @@ class LedgerFigures:
                     identifier_of(total.shape, url=list_url("billing.account", shape=total.shape)),
                     f"{total.kind}, {total.account_count:,}",
                     amount_of(total.balance, denomination=denomination) if total.balance < 0 else "",
-                    amount_of(total.balance, denomination=denomination) if total.balance > 0 else "",
+                    amount_of(total.balance, denomination=denomination) if total.balance >= 0 else "",
                 )
                 for total in rows
             ],

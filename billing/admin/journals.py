@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from billing.admin.formats import NOTHING, amount_of, hexadecimal, identifier_of, moment_of, sum_of
 from billing.admin.read_only import ReadOnlyAdmin, list_url, shown_as, url_of
@@ -103,7 +104,6 @@ def postings_section(postings: Sequence[Posting]) -> Section:
             Column("Debit", is_figure=True),
             Column("Credit", is_figure=True),
             Column("Balance after", is_figure=True),
-            Column("Denomination"),
         ),
         [
             (
@@ -111,12 +111,14 @@ def postings_section(postings: Sequence[Posting]) -> Section:
                 amount_of(posting.amount, denomination=posting.account.denomination) if posting.amount < 0 else "",
                 amount_of(posting.amount, denomination=posting.account.denomination) if posting.amount > 0 else "",
                 amount_of(posting.balance_after, denomination=posting.account.denomination),
-                identifier_of(posting.account.denomination),
             )
             for posting in postings
         ],
         when_empty="This kind of journal moves states and no money.",
-        foot=[("Sum", "", sum_of(total, denomination=name), "", identifier_of(name)) for name, total in sums.items()],
+        foot=[
+            (format_html("Sum, {}", identifier_of(name)), "", sum_of(total, denomination=name), "")
+            for name, total in sums.items()
+        ],
     )
 
 

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client, override_settings
+from django.test import Client
 
-from loa_site.security.policy import csp_settings
+from tests.admin import policy
 from tests.admin.books import Book, write_book
 
 
 @pytest.fixture(autouse=True)
 def _policy_is_enforced() -> Iterator[None]:
-    """Deployments begin with reports only; the pages must hold under the policy itself."""
-    with override_settings(CONTENT_SECURITY_POLICY_REPORT_ONLY=None, **csp_settings(enforce=True)):
+    with policy.enforced():
         yield
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.admin import policy
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
 
@@ -21,6 +22,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """A suite that could not run is never mistaken for one that passed."""
     if chromium.missing():
         terminalreporter.write_line(f"browser tests not run: {chromium.missing()}; {chromium.HOW_TO_GET_IT}")
+
+
+@pytest.fixture(autouse=True)
+def _policy_is_enforced() -> Iterator[None]:
+    with policy.enforced():
+        yield
 
 
 @pytest.fixture(scope="session")
