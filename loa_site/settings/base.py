@@ -199,15 +199,25 @@ CORS_URLS_REGEX = r"^/(api/v1|v1|facilitator)/.*$"
 CORS_ALLOW_CREDENTIALS = False
 CORS_ALLOW_HEADERS = [
     "accept",
+    "access-control-expose-headers",  # official x402 clients send it with the request
     "authorization",
     "content-type",
     "idempotency-key",
+    "loa-quote-token",
     "payment-signature",
     "sign-in-with-x",
     "traceparent",
     "x-payment",
 ]
-CORS_EXPOSE_HEADERS = ["payment-required", "payment-response", "x-payment-response", "retry-after", "www-authenticate"]
+CORS_EXPOSE_HEADERS = [
+    "loa-payment-id",
+    "payment-required",
+    "payment-response",
+    "retry-after",
+    "www-authenticate",
+    "x-correlation-id",
+    "x-payment-response",
+]
 
 # Report-only until a deployment has read the reports and says so.
 CSP_ENFORCE = env.boolean("CSP_ENFORCE", False)

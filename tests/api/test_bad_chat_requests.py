@@ -89,12 +89,22 @@ def test_another_method_is_405(path, method):
 
 @pytest.mark.parametrize("path", PAID_PATHS)
 def test_a_preflight_is_never_paid_for(path):
+    sent = {"payment-signature", "x-payment", "sign-in-with-x", "access-control-expose-headers", "idempotency-key"}
     headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
 
     response = Client().options(path, headers=headers)
 
     assert response.status_code in (200, 204)
     assert response["Access-Control-Allow-Origin"] == "*"
+    assert sent <= {name.strip() for name in response["Access-Control-Allow-Headers"].split(",")}
+
+
+def test_a_browser_may_read_the_terms():
+    response = post(PAID_PATHS[0], {"prompt": "Hi"}, Origin="https://app.example")
+
+    exposed = {name.strip() for name in response["Access-Control-Expose-Headers"].split(",")}
+    assert response.status_code == 402
+    assert {"payment-required", "payment-response", "x-payment-response", "loa-payment-id"} <= exposed
 
 
 @pytest.mark.parametrize("path", PAID_PATHS)
