@@ -6,8 +6,11 @@ import signal
 import sys
 
 from loa_site.local import process, serve, test_run
+from loa_site.local.deploy_check import check_deploy
 from loa_site.local.errors import LocalStackError
 from loa_site.local.stack import HOME, LocalStack, recorded_processes, running_record
+
+COMMANDS = {"serve": serve.serve, "reset": serve.reset, "check-deploy": check_deploy}
 
 
 def main(arguments: list[str]) -> int:
@@ -20,12 +23,10 @@ def main(arguments: list[str]) -> int:
             return test_run.run(rest, reuse=options.reuse)
         if options.command == "services":
             return _services(options.name, keep=options.keep)
-        if options.command == "serve":
-            return serve.serve()
         if options.command == "demo":
             return serve.serve(tells=True, once=options.once)
-        if options.command == "reset":
-            return serve.reset()
+        if options.command in COMMANDS:
+            return COMMANDS[options.command]()
         return _stop(options.name) if options.name else serve.stop()
     except LocalStackError as error:
         print(f"loa: {error}", file=sys.stderr)
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the whole product, and a client that pays for a call")
     demo.add_argument("--once", action="store_true", help="end after the story; the last line is one JSON object")
     commands.add_parser("reset", help="remove all local data")
+    commands.add_parser("check-deploy", help="Django's deployment checks with production settings")
     stop = commands.add_parser("stop", help="stop what `serve` or `demo` left running")
     stop.add_argument("--name", help="stop the services of this name instead")
     return parser

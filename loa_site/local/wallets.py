@@ -1,6 +1,7 @@
 """Wallets of the local chain: keys anyone can compute from this file, funded on the local chain and nowhere else.
 
-They are derived from a sentence, so that every start gives the same addresses.
+They are derived from a sentence, so that every start gives the same addresses. Because they are public, as are the
+accounts of the mnemonic every development chain starts with, a deployment refuses them (check loa.E002).
 """
 
 import hashlib
@@ -11,6 +12,22 @@ from Crypto.Hash import keccak
 
 PAYERS = 10
 _SENTENCE = "loa local stack, worthless outside of it"
+
+# The first ten accounts of "test test test test test test test test test test test junk".
+DEVELOPMENT_ADDRESSES = frozenset(
+    {
+        "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
+        "0x70997970c51812dc3a010c7d01b50e0d17dc79c8",
+        "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
+        "0x90f79bf6eb2c4f870365e785982e1f101e93b906",
+        "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65",
+        "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc",
+        "0x976ea74026e726554db657fa54763abd0c3a0aa9",
+        "0x14dc79964da2c08b23698b3d3cc7ca32193d9955",
+        "0x23618e81e3f5cdf7f54c3d65f7fbc0abf5b21e8f",
+        "0xa0ee7a142d267c1f36714e4a8f75612f20a79720",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,21 @@ def pay_to() -> Wallet:
 def master_minter() -> Wallet:
     """The wallet that may mint the local USDC, pause it and blacklist accounts."""
     return wallet("master minter")
+
+
+def is_public_address(address: str) -> bool:
+    """Whether anyone can compute the private key of this address: ours, or a development chain's."""
+    ours = {known.address.lower() for known in (*payers(), relayer(), pay_to(), master_minter())}
+    return address.lower() in ours | DEVELOPMENT_ADDRESSES
+
+
+def is_public_key(private_key: str) -> bool:
+    """The same for a private key in hex; what is no key is not public either, other checks refuse it."""
+    digits = private_key.removeprefix("0x")
+    try:
+        return len(digits) == 64 and is_public_address(address_of(bytes.fromhex(digits)))
+    except ValueError:
+        return False
 
 
 def address_of(secret: bytes) -> str:

@@ -1,0 +1,53 @@
+"""System checks of the site as a whole: settings that are known, keys that are secret, an origin that is safe.
+
+`loa.E001` names settings that do not exist or have the wrong kind, `loa.E002` keys that anyone can compute,
+`loa.E003` a public origin without HTTPS. The last two concern deployments only.
+"""
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+
+from loa_site.local import wallets
+from telemetry.configuration import configuration_problems, loa
+
+ENVIRONMENTS_OF_ONE_MACHINE = frozenset({"local", "test", "development"})
+
+
+def register_all() -> None:
+    """Make the checks known to Django."""
+    for check in (settings_are_known, keys_are_not_public, origin_is_safe):
+        register(check, "loa")
+
+
+def settings_are_known(**_kwargs: Any) -> list[CheckMessage]:
+    """Every entry of `LOA` is one the project knows, and of its kind."""
+    hint = "telemetry/configuration.py lists every setting with its default."
+    return [Error(problem, hint=hint, id="loa.E001") for problem in configuration_problems()]
+
+
+def keys_are_not_public(**_kwargs: Any) -> list[CheckMessage]:
+    """A deployment uses neither the local stack's wallets nor those of well-known development mnemonics."""
+    if loa("ENVIRONMENT") in ENVIRONMENTS_OF_ONE_MACHINE:
+        return []
+    problems: list[CheckMessage] = []
+    if wallets.is_public_key(loa("RELAYER_PRIVATE_KEY")):
+        problems.append(_public("LOA_RELAYER_PRIVATE_KEY"))
+    if any(wallets.is_public_address(network["pay_to"]) for network in loa("NETWORKS").values()):
+        problems.append(_public("LOA_PAY_TO"))
+    return problems
+
+
+def origin_is_safe(**_kwargs: Any) -> list[CheckMessage]:
+    """A deployment is reached by HTTPS: terms, sign-in and receipts all name its origin."""
+    if loa("ENVIRONMENT") in ENVIRONMENTS_OF_ONE_MACHINE or loa("PUBLIC_ORIGIN").startswith("https://"):
+        return []
+    return [Error("LOA_PUBLIC_ORIGIN must begin with https://.", hint="https://pay.example.com", id="loa.E003")]
+
+
+def _public(variable: str) -> CheckMessage:
+    return Error(
+        f"{variable} belongs to a wallet whose private key anyone can compute.",
+        hint="Make a key of your own; money sent to a public one is gone at once.",
+        id="loa.E002",
+    )
