@@ -20,7 +20,7 @@ from typing import Any, Final
 import psycopg
 from django.db import connection as request_connection
 
-from billing.domain.errors import InsideTransaction, InvalidJournal, StaleToken
+from billing.domain.errors import InsideTransaction, InvalidJournal, LedgerUnavailable, OutcomeUnknown, StaleToken
 from billing.domain.journal import Journal, Result, ResultStatus
 from billing.locks.process_writer import process_writer
 from billing.locks.writer import LEASE_SECONDS, Ticket
@@ -44,7 +44,7 @@ def append(journals: Sequence[Journal]) -> list[Result]:
 
     Concurrency: locks in the database the process's stream, then entries and registered rows, then balances; waits for
     at most one batch of other threads. Refuses inside atomic(), where that wait could be for ourselves (rule R29).
-    Raises InsideTransaction, InvalidJournal, StaleToken (ask again with the same keys).
+    Raises InsideTransaction, InvalidJournal, LedgerUnavailable, OutcomeUnknown, StaleToken (ask again with the same keys).
     """
     if request_connection.in_atomic_block:
         raise InsideTransaction(hint="append before or after the transaction, or use append_in_transaction")
@@ -146,8 +146,6 @@ class _Ledger:
         try:
             results = self._send(journals)
         except psycopg.Error:
-            if len(calls) == 1 and len(_units_of(journals)) == 1:
-                raise
             results = [result for unit in _units_of(journals) for result in self._send_alone(unit)]
         start = 0
         for call in calls:
@@ -156,11 +154,14 @@ class _Ledger:
         _count(journals, results)
 
     def _send_alone(self, unit: Sequence[EncodedJournal]) -> list[Result]:
+        """One unit of a batch that failed: written, refused by the database, or an error that is about the moment."""
         try:
             return self._send(unit)
         except psycopg.Error as error:
-            if isinstance(error, CONNECTION_ERRORS) and error.sqlstate not in TRANSIENT_STATES:
-                raise
+            if error.sqlstate in TRANSIENT_STATES:
+                raise LedgerUnavailable(sqlstate=error.sqlstate) from error
+            if isinstance(error, CONNECTION_ERRORS):
+                raise OutcomeUnknown(reason=str(error)[:200]) from error
             detail = {"sqlstate": error.sqlstate or "", "reason": str(error.diag.message_primary)[:200]}
             return [Result(ResultStatus.REFUSED_BY_DATABASE, None, detail) for _ in unit]
 

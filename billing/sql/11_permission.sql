@@ -49,13 +49,13 @@ CREATE FUNCTION billing.decide_permission(
 LANGUAGE plpgsql AS $$
 DECLARE
     amount CONSTANT bigint := (SELECT sum(u.amount) FROM unnest(p_amounts) AS u(amount) WHERE u.amount > 0);
-    owner CONSTANT text := coalesce(nullif(p_wallet, ''), p_user);
-    destination CONSTANT text := coalesce(p_metadata ->> 'destination', owner);
+    payee CONSTANT text := coalesce(nullif(p_wallet, ''), p_user);
+    destination CONSTANT text := coalesce(p_metadata ->> 'destination', payee);
     target CONSTANT text := coalesce(p_option #>> '{entry,id}', p_option ->> 'reverses', p_metadata ->> 'target', '');
     asked billing.approval;
     granted billing.approval_grant;
     used bigint;
-    place CONSTANT text := p_kind.kind || '|' || owner || '|' || p_denomination;
+    place CONSTANT text := p_kind.kind || '|' || payee || '|' || p_denomination;
 BEGIN
     effects := p_effects;
     verdict := 'ok';
@@ -79,14 +79,14 @@ BEGIN
     END IF;
     -- The owner's balance row is locked, so that two batches cannot read the same use.
     used := coalesce((effects.uses #>> ARRAY[place, 'amount'])::bigint,
-        (SELECT d.amount FROM billing.daily_use d WHERE d.kind = p_kind.kind AND d.owner = decide_permission.owner AND d.denomination = p_denomination
+        (SELECT d.amount FROM billing.daily_use d WHERE d.kind = p_kind.kind AND d.owner = payee AND d.denomination = p_denomination
          AND d.day = (p_now AT TIME ZONE 'UTC')::date), 0);
     IF used + amount > p_kind.daily_limit THEN
         verdict := 'approval_required';
         detail := jsonb_build_object('kind', p_kind.kind, 'used', used::text, 'delta', amount::text, 'cap', p_kind.daily_limit::text);
         RETURN;
     END IF;
-    effects.uses := effects.uses || jsonb_build_object(place, jsonb_build_object('kind', p_kind.kind, 'owner', owner, 'denomination', p_denomination,
+    effects.uses := effects.uses || jsonb_build_object(place, jsonb_build_object('kind', p_kind.kind, 'owner', payee, 'denomination', p_denomination,
         'day', (p_now AT TIME ZONE 'UTC')::date, 'amount', used + amount));
 END $$;
 

@@ -3,8 +3,13 @@
 Numbers are those of the list of faults in the ledger's design (5.1 to 5.31).
 """
 
+import os
+from collections.abc import Iterator
+
 import psycopg
 import pytest
+from django.conf import settings
+from django.db import connection
 from psycopg import errors
 
 from billing.services.append_journal import append
@@ -35,6 +40,26 @@ POSTING = (
     " FROM unnest(%(lines)s::int[], %(amounts)s::numeric[]) u(line, amount), billing.account a"
     " WHERE a.name = 'system:suspense' AND a.denomination = %(denomination)s"
 )
+
+
+@pytest.fixture
+def owner() -> Iterator[psycopg.Connection]:
+    with psycopg.connect(settings.DATABASE_DIRECT_URL, autocommit=True) as raw:
+        yield raw
+
+
+@pytest.fixture
+def application() -> Iterator[psycopg.Connection]:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as raw:
+        yield raw
+
+
+@pytest.fixture
+def superuser() -> Iterator[psycopg.Connection]:
+    name = connection.settings_dict["NAME"]
+    url = settings.TEST_ADMIN_DATABASE_URL.rpartition("/")[0] + f"/{name}"
+    with psycopg.connect(url, autocommit=True) as raw:
+        yield raw
 
 
 def _journal(raw, *, count=2, kind="deposit_unmatched", closes=True, offset=1):
