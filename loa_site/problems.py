@@ -5,9 +5,11 @@ Four entrances, one voice: exceptions of REST framework views (`exception_handle
 A program is whoever asks an API path, or accepts JSON before HTML.
 """
 
+import sys
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -19,6 +21,7 @@ from telemetry.problem import problem_response
 from telemetry.problem_codes import PROBLEM_CODES, problem_code
 
 API_PREFIXES = ("/api/", "/v1/", "/facilitator/")
+DATABASE_RETRY_SECONDS = 5  # about as long as a failover to a standby takes to be noticed
 SPECIFIED = ("invalid_", "insufficient_", "unsupported_", "missing_", "extension_", "permit2_", "upto_")
 PAGES = {400: "400.html", 403: "403.html", 404: "404.html", 500: "500.html"}
 
@@ -99,7 +102,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500. Says nothing of the cause, which is in the log under the correlation id."""
+    """Django's handler500. Says nothing of the cause, which is in the log under the correlation id.
+
+    A database that cannot be reached is not a fault of this request: 503, and try again.
+    """
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return problem_response("service_unavailable", retry_after_seconds=DATABASE_RETRY_SECONDS)
     return _answer(request, 500, "internal_error")
 
 

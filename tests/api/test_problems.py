@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from django.db import connections
 from django.test import Client, RequestFactory
 
+from inference.selectors.catalogue import forget_snapshot
 from loa_site import problems
 from telemetry.problem_codes import PROBLEM_CODES
 
@@ -42,6 +44,19 @@ def test_a_failure_of_ours_says_nothing_of_its_cause():
     body = json.loads(response.content)
     assert (response.status_code, body["code"]) == (500, "internal_error")
     assert "Traceback" not in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_cannot_be_reached_is_503_with_a_time_to_try_again(client, monkeypatch):
+    out_of_reach = connections["default"].settings_dict | {"HOST": "127.0.0.1", "PORT": "1", "OPTIONS": {}}
+    connections.close_all()
+    monkeypatch.setattr(connections["default"], "settings_dict", out_of_reach)
+    forget_snapshot()
+
+    response = client.get("/api/v1/models")
+
+    assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
+    assert response["Retry-After"] == "5"
 
 
 def test_a_missing_csrf_token_is_told_as_such():
