@@ -43,33 +43,33 @@ def trial_balance() -> list[TrialBalanceLine]:
     """Every shape's balance by denomination; each denomination's lines sum to zero."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.denomination, s.name, s.kind, count(DISTINCT a.id), sum(b.posted)::bigint"
+            "SELECT a.denomination, s.name, s.kind, count(DISTINCT a.id), sum(b.posted)"
             " FROM billing.balance b JOIN billing.account a ON a.id = b.account_id"
             " JOIN billing.account_shape s ON s.number = a.shape"
             " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number"
         )
-        return [TrialBalanceLine(*row) for row in cursor.fetchall()]
+        return [TrialBalanceLine(*row, balance=int(total)) for *row, total in cursor.fetchall()]
 
 
 def income_statement(*, effective_from: datetime, effective_until: datetime) -> list[IncomeLine]:
     """Income and expense of journals effective from the first moment up to, not including, the second."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.denomination, s.name, s.kind, sum(p.amount)::bigint FROM billing.journal j"
+            "SELECT a.denomination, s.name, s.kind, sum(p.amount) FROM billing.journal j"
             " JOIN billing.posting p ON p.journal_id = j.id JOIN billing.account a ON a.id = p.account_id"
             " JOIN billing.account_shape s ON s.number = a.shape"
             " WHERE s.kind IN ('income', 'expense') AND j.effective_at >= %s AND j.effective_at < %s"
             " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number",
             [effective_from, effective_until],
         )
-        return [IncomeLine(*row) for row in cursor.fetchall()]
+        return [IncomeLine(*row, amount=int(total)) for *row, total in cursor.fetchall()]
 
 
 def conservation() -> Conservation:
     """Whether nothing was created or lost: all balances of each denomination sum to zero."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.denomination, sum(b.posted)::bigint FROM billing.balance b"
+            "SELECT a.denomination, sum(b.posted) FROM billing.balance b"
             " JOIN billing.account a ON a.id = b.account_id GROUP BY a.denomination HAVING sum(b.posted) <> 0"
         )
         differences = {denomination: int(total) for denomination, total in cursor.fetchall()}
@@ -84,7 +84,7 @@ def pending_risk() -> int:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(sum(coalesce(e.cost_amount, e.held_amount)), 0)::bigint FROM billing.dead_letter l"
+            "SELECT coalesce(sum(coalesce(e.cost_amount, e.held_amount)), 0) FROM billing.dead_letter l"
             " JOIN billing.billing_entry e ON e.id = coalesce(l.entry_id, l.payload ->> 'entry_id')"
             " WHERE l.queue = 'finalize' AND l.state IN ('pending', 'poisoned')"
         )

@@ -1,13 +1,15 @@
 """Working off the finalize queue: booking what was served and could not be booked then.
 
 One run leases what is due, oldest first, and tries each letter once. A letter that the ledger refuses counts an
-attempt; the fifth refusal poisons it and marks its entry as one that people must look at. An outage ends the run:
-the letters go back uncounted, and the next run finds them. Running it twice, or in two processes, books once.
+attempt; the fifth refusal poisons it and marks its entry as one that people must look at. An outage, or a fence that
+lets nobody write, ends the run: the letters go back uncounted, and the next run finds them. Running it twice, or in
+two processes, books once.
 """
 
 from dataclasses import dataclass
 
 from billing.domain.errors import BillingError, Retryable, WrongState
+from billing.locks.errors import FenceRefused
 from billing.services import dead_letters
 from billing.services.dead_letters import DeadLetter
 from billing.services.finalization import fail_finalize, retry_finalize
@@ -39,7 +41,7 @@ def drain_finalize(*, limit: int = dead_letters.DUE_MAX) -> DrainReport:
     for place, letter in enumerate(letters):
         try:
             retry_finalize(letter.payload)
-        except Retryable as error:
+        except (Retryable, FenceRefused) as error:
             return _pause(letters[place:], error, DrainReport(booked, refused, poisoned))
         except (BillingError, KeyError, ValueError, TypeError) as error:
             updated = dead_letters.record_attempt(letter, error=f"{type(error).__name__}: {error}", is_refusal=True)
@@ -53,7 +55,7 @@ def drain_finalize(*, limit: int = dead_letters.DUE_MAX) -> DrainReport:
     return DrainReport(booked, refused, poisoned)
 
 
-def _pause(letters: list[DeadLetter], error: Retryable, so_far: DrainReport) -> DrainReport:
+def _pause(letters: list[DeadLetter], error: BillingError, so_far: DrainReport) -> DrainReport:
     for letter in letters:
         dead_letters.record_attempt(letter, error=f"{type(error).__name__}: {error}", is_refusal=False)
     return DrainReport(so_far.booked, so_far.refused, so_far.poisoned, len(letters))
