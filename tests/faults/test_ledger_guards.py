@@ -40,6 +40,10 @@ POSTING = (
     " FROM unnest(%(lines)s::int[], %(amounts)s::numeric[]) u(line, amount), billing.account a"
     " WHERE a.name = 'system:suspense' AND a.denomination = %(denomination)s"
 )
+CALL = (
+    "SELECT billing.append_batch(NULL, '', 0, NULL, 30, '{jrn_x}', '{k}', ARRAY[sha256('x')], %(kind)s::text[],"
+    " %(sizes)s::int[], NULL, ARRAY['{}'], '{}', '{}', '{}', '{}', NULL)"
+)
 
 
 @pytest.fixture
@@ -95,7 +99,9 @@ def written():
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "TRUNCATE"])
 def test_nobody_rewrites_history(owner, application, table, verb):
     column = owner.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 2", [f"billing.{table}"]
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 1 AND attidentity = ''"
+        " ORDER BY attnum LIMIT 1",
+        [f"billing.{table}"],
     ).fetchone()[0]
     statement = {
         "UPDATE": f"UPDATE billing.{table} SET {column} = {column}",
@@ -122,8 +128,8 @@ def test_replica_mode_switches_no_guard_off(superuser, verb):
 
 def test_every_guard_is_enabled_always(owner):
     assert owner.execute(
-        "SELECT count(*) FILTER (WHERE tgenabled <> 'A'), count(*) > 30 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-        " WHERE c.relnamespace = 'billing'::regnamespace AND NOT tgisinternal"
+        "SELECT count(*) FILTER (WHERE tgenabled <> 'A'), count(*) > 30 FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'billing'::regnamespace AND NOT tgisinternal"
     ).fetchone() == (0, True)
 
 
@@ -224,13 +230,14 @@ def test_a_sharded_account_can_have_no_limit(owner):
 
 
 def test_a_version_of_an_account_can_be_stored_once(owner, written):
-    with owner.transaction(force_rollback=True), pytest.raises(errors.UniqueViolation):
+    with owner.transaction(force_rollback=True):
         owner.execute("ALTER TABLE billing.posting DISABLE TRIGGER postings_are_whole")
-        owner.execute(
-            "INSERT INTO billing.posting SELECT journal_id, 50::smallint, account_id, shard, version, amount, balance_after"
-            " FROM billing.posting WHERE journal_id = %s AND line = 1",
-            [written.journal_id],
-        )
+        with pytest.raises(errors.UniqueViolation):
+            owner.execute(
+                "INSERT INTO billing.posting SELECT journal_id, 50::smallint, account_id, shard, version, amount,"
+                " balance_after FROM billing.posting WHERE journal_id = %s AND line = 1",
+                [written.journal_id],
+            )
 
 
 def test_the_application_may_only_read_and_call(application):
@@ -263,18 +270,12 @@ def test_the_ledger_is_written_at_read_committed_only(application, level):
     with application.transaction(force_rollback=True):
         application.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         with pytest.raises(errors.InvalidTransactionState):
-            application.execute(
-                "SELECT billing.append_batch(NULL, '', 0, NULL, 30, '{jrn_x}', '{k}', ARRAY[sha256('x')], '{state_change}',"
-                " '{0}', NULL, '{{}}', '{}', '{}', '{}', '{}', NULL)".replace("'{{}}'", "ARRAY['{}']")
-            )
+            application.execute(CALL, {"kind": "{state_change}", "sizes": "{0}"})
 
 
 def test_sizes_that_do_not_fit_the_postings_are_refused(application):
     with pytest.raises(errors.InvalidParameterValue):
-        application.execute(
-            "SELECT billing.append_batch(NULL, '', 0, NULL, 30, '{jrn_x}', '{k}', ARRAY[sha256('x')], '{deposit_unmatched}',"
-            " '{2}', NULL, ARRAY['{}'], '{}', '{}', '{}', '{}', NULL)"
-        )
+        application.execute(CALL, {"kind": "{deposit_unmatched}", "sizes": "{2}"})
 
 
 @pytest.mark.parametrize(
@@ -291,14 +292,16 @@ def test_sizes_that_do_not_fit_the_postings_are_refused(application):
 )
 def test_an_entry_moves_only_along_the_table_for_the_owner_too(owner, states):
     entry_id = unique("ent")
-    with owner.transaction(force_rollback=True), pytest.raises(errors.CheckViolation):
-        owner.execute(
-            "INSERT INTO billing.billing_entry (id, state, account_id, denomination, funding, held_amount, created_at, updated_at)"
-            " VALUES (%s, %s, 'acc', 'MicroUSD', 'prepaid', 1, now(), now())",
-            [entry_id, states[0]],
-        )
-        for state in states[1:]:
-            owner.execute("UPDATE billing.billing_entry SET state = %s WHERE id = %s", [state, entry_id])
+    statements = [
+        "INSERT INTO billing.billing_entry (id, state, account_id, denomination, funding, held_amount, created_at,"
+        " updated_at) VALUES (%(id)s, %(state)s, 'acc', 'MicroUSD', 'prepaid', 1, now(), now())",
+        *["UPDATE billing.billing_entry SET state = %(state)s WHERE id = %(id)s"] * (len(states) - 1),
+    ]
+    with owner.transaction(force_rollback=True):
+        for statement, state in list(zip(statements, states, strict=True))[:-1]:
+            owner.execute(statement, {"id": entry_id, "state": state})
+        with pytest.raises(errors.CheckViolation):
+            owner.execute(statements[-1], {"id": entry_id, "state": states[-1]})
 
 
 def test_a_hold_on_settled_money_can_have_no_expiry(owner):
