@@ -9,9 +9,10 @@ import json
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from contextlib import nullcontext
 from pathlib import Path
+
+from defusedxml import ElementTree
 
 from loa_site.local import binaries
 from tests.interop import environments

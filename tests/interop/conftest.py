@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def handler_runs() -> Callable[[str], int]:
 
 
 @pytest.fixture
-def record() -> Iterator[Callable[[str, Any], None]]:
+def record() -> Callable[[str, Any], None]:
     """Write a figure down for the report."""
     path = Path(os.environ[FIGURES_FILE])
 
@@ -70,7 +70,7 @@ def record() -> Iterator[Callable[[str, Any], None]]:
         figures = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(figures | {name: value}))
 
-    yield write
+    return write
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The built-in demonstration model, with one line in a file for each time it is asked: how often paid work really ran."""
+"""The built-in demonstration model, with a line in a file each time it is asked: how often paid work really ran."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Where the foreign clients live: an npm project and a Python environment under `.loa/interop`, outside our import path.
+"""Where the foreign clients live: an npm project and a Python environment under `.loa/interop`, off our import path.
 
 Both are made from the committed locks the first time and reused until a lock changes. Our own package is called
 `x402` like the official Python SDK, so the SDK must never share an interpreter with us.
@@ -70,11 +70,10 @@ def prepared_python(folder: Path, *, lock: Path) -> Path:
     python = folder / "bin" / "python"
     if not is_current(folder, lock):
         venv.create(folder, with_pip=True, clear=True)
-        install(
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-            + ["--requirement", str(lock)],
-            folder=folder,
-        )
+        quiet = ("--quiet", "--disable-pip-version-check")
+        # The lock is complete, so nothing is resolved: an extra named by a dependency would count as not pinned.
+        locked = ("--no-deps", "--require-hashes", "--requirement", str(lock))
+        install([str(python), "-m", "pip", "install", *quiet, *locked], folder=folder)
         mark_current(folder, lock)
     return python
 

@@ -55,7 +55,8 @@ def pay(
         check=False,
     )
     lines = result.stdout.strip().splitlines()
-    assert result.returncode == 0 and lines, f"{client.name} gave up: {result.stdout[-800:]} {result.stderr[-800:]}"
+    assert lines, f"{client.name} said nothing: {result.stderr[-800:]}"
+    assert result.returncode == 0, f"{client.name} gave up: {lines[-1][-800:]} {result.stderr[-800:]}"
     report: dict[str, Any] = json.loads(lines[-1])
     return report
 
