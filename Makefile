@@ -4,6 +4,7 @@ PYTHON := .venv/bin/python
 BOOTSTRAP ?= python3
 ARGS ?=
 ONCE ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve stop reset test services services-stop lock contracts \
@@ -51,7 +52,7 @@ layers: setup
 	@.venv/bin/lint-imports
 
 migrations: setup ## that every change of a model has its migration
-	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py makemigrations --check --dry-run
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
 openapi: setup ## write docs/openapi.yaml anew
 	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
@@ -61,6 +62,25 @@ openapi-diff: setup ## that docs/openapi.yaml is what the code says
 
 deploy: setup ## Django's deployment checks, with production settings
 	@$(PYTHON) -m loa_site.local check-deploy
+
+openapi: setup ## write docs/openapi.yaml anew
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+openapi-check: setup ## that docs/openapi.yaml says what the site does
+	@mkdir -p .loa && DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn \
+		--file .loa/openapi.yaml && diff -u docs/openapi.yaml .loa/openapi.yaml
+
+integration: setup ## whole payments on servers in processes of their own, crashes included
+	@$(PYTHON) -m loa_site.local test -m "journey or integration" $(ARGS)
+
+interop: setup ## published x402 clients pay a running site
+	@$(PYTHON) -m tests.interop
+
+browser: setup ## pages in a real Chromium
+	@$(PYTHON) -m loa_site.local test tests/browser $(ARGS)
+
+bench: setup ## our figures beside the peers'; ONLY=ledger or ONLY=x402 for one part
+	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 dependencies: setup ## that imports and declared dependencies agree
 	@$(PYTHON) -m deptry .

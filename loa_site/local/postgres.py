@@ -9,6 +9,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Postgres:
                 *(part for option in options for part in ("-c", option)),
             ],
             log=log,
-            stop_signal=process.signal.SIGINT,
+            stop_signal=signal.SIGINT,
             account=account,
             outlives_starter=outlives_starter,
         )

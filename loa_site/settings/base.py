@@ -4,7 +4,6 @@ Names that begin with LOA_ become entries of the one dictionary `LOA`; defaults 
 `telemetry.configuration`, so that only what a deployment sets appears here.
 """
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -36,22 +35,10 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 
-def exists(module: str) -> bool:
-    """Whether a module is there; its parents may be missing too."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-OUR_APPS = [
-    name
-    for name in env.names("LOA_TEST_APPS", "telemetry,outbound,billing,accounts,x402,inference")
-    if exists(f"{name}.apps")
-]
+OUR_APPS = ["telemetry", "outbound", "billing", "accounts", "x402", "inference"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin" if env.optional("LOA_TEST_APPS") else "loa_site.admin_app.LoaAdminConfig",
+    "loa_site.admin_app.LoaAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -20,7 +20,5 @@ STORAGES = {
 
 if LOA.get("CRASH_POINTS"):
     raise ImproperlyConfigured("LOA_CRASH_POINTS is for tests: a deployment that kills itself loses money.")
-if env.optional("LOA_TEST_APPS"):
-    raise ImproperlyConfigured("LOA_TEST_APPS is for tests.")
 
 env.refuse_unknown()

@@ -3,6 +3,7 @@
 Without the runner the pure tests still start; whatever touches a service then fails to connect.
 """
 
+import json
 import os
 
 _VARIABLES = {
@@ -18,6 +19,8 @@ _VARIABLES = {
     "LOA_ANSWER_ENCRYPTION_KEY": "33" * 32,
     "LOA_API_KEY_PEPPER": "44" * 32,
     "RPC_URL": "http://127.0.0.1:1",
+    # A test of a limit sets its own.
+    "LOA_RATE_LIMITS": json.dumps(dict.fromkeys(["key", "wallet", "challenge", "sign_in"], 10**6)),
 }
 for _name, _value in _VARIABLES.items():
     os.environ.setdefault(_name, _value)
