@@ -1,1 +1,1 @@
-"""The ledger: double-entry accounts in Postgres that no caller can make lie, and the credit notes that stand on them."""
+"""The ledger: double-entry accounts in Postgres that no caller can make lie, and the credit notes on top of them."""

@@ -1,5 +1,6 @@
 """The ledger as a Django app."""
 
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
@@ -14,6 +15,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         """Grant the application role its rights after every migrate, so that a role made later gets them too."""
+        import_module("billing.checks")
         post_migrate.connect(grant_after_migrate, sender=self, dispatch_uid="billing.grant_after_migrate")
 
 

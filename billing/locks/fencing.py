@@ -13,7 +13,7 @@ cannot be asked, the stream's row in Postgres decides alone.
 """
 
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from redis import Redis
 
@@ -182,8 +182,10 @@ def log_sync_failed(*, stream: int | None, token: int | None, error: Exception) 
 
 
 def _stored_text(redis: Redis, key: str) -> str:
+    """What a key holds, for the log; a value of another type is named by its type."""
     with unavailable_as_one_error():
-        stored = redis.dump(key) if redis.type(key) not in (b"string", b"none") else redis.get(key)
+        kind = cast(bytes, redis.type(key))
+        stored = cast(bytes | None, redis.get(key)) if kind in (b"string", b"none") else b"a " + kind
     return text_of(stored)
 
 

@@ -7,7 +7,7 @@ a server that lost it (restart, SCRIPT FLUSH, failover) answers NOSCRIPT and get
 import functools
 import hashlib
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from redis import Redis
 from redis.exceptions import NoScriptError
@@ -16,7 +16,7 @@ from billing.locks.redis_client import unavailable_as_one_error
 
 LUA = Path(__file__).parent / "lua"
 
-type_of_reply = bytes | int | list[bytes | int] | None
+Reply: TypeAlias = bytes | int | list[bytes | int] | None
 
 
 class Script:
@@ -34,14 +34,15 @@ class Script:
     def _sha1(self) -> str:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, redis: Redis, *, keys: list[str], arguments: list[str | int]) -> type_of_reply:
+    def run(self, redis: Redis, *, keys: list[str], arguments: list[str | int]) -> Reply:
         """Run the script and return the server's reply. Raises RedisUnavailable when Redis cannot serve it."""
+        texts = [str(argument) for argument in arguments]
         with unavailable_as_one_error():
             try:
-                reply = redis.evalsha(self._sha1, len(keys), *keys, *arguments)
+                reply = redis.evalsha(self._sha1, len(keys), *keys, *texts)
             except NoScriptError:
-                reply = redis.eval(self.text, len(keys), *keys, *arguments)
-        return cast(type_of_reply, reply)
+                reply = redis.eval(self.text, len(keys), *keys, *texts)
+        return cast(Reply, reply)
 
 
 def text_of(value: bytes | int | str | None) -> str:

@@ -71,7 +71,7 @@ def release_stream(stream: int, *, holder: str, epoch: int) -> bool:
     return bool(was_held)
 
 
-def _rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
+def _rows(query: str, *parameters: str | int | None) -> list[tuple[Any, ...]]:
     """The query's rows. A connection that broke while nobody used it is replaced and the query asked once more."""
     try:
         return _fetch(query, parameters)
@@ -83,7 +83,7 @@ def _rows(query: str, *parameters: object) -> list[tuple[Any, ...]]:
         raise LedgerUnavailable(reason=str(error)[:200]) from error
 
 
-def _fetch(query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+def _fetch(query: str, parameters: tuple[str | int | None, ...]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         return list(cursor.fetchall())

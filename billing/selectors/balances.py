@@ -71,7 +71,7 @@ def balance_by_effective_time(account: str, denomination: str, *, effective_unti
     )
 
 
-def _one_number(query: str, parameters: list[object]) -> int:
+def _one_number(query: str, parameters: list[str | datetime]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         row = cursor.fetchone()

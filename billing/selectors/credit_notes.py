@@ -94,7 +94,7 @@ def movements_of(wallet: str, *, before: int, limit: int) -> list[Movement]:
         return [Movement(*row) for row in cursor.fetchall()]
 
 
-def _read(query: str, parameters: Sequence[object]) -> list[Note]:
+def _read(query: str, parameters: Sequence[str | int]) -> list[Note]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         return [Note(*row) for row in cursor.fetchall()]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,6 +58,9 @@ class JournalLine:
     postings: tuple[PostingLine, ...]
 
 
+_FACTS: Final = tuple([field.name for field in fields(JournalLine)][:-2])
+
+
 def journal_of(journal_id: str) -> JournalLine | None:
     """One journal, or None."""
     return next(iter(_read(_BY_ID, [journal_id])), None)
@@ -79,22 +82,18 @@ def journals_of(*, correlation_id: str = "", payment_id: str = "", entry_id: str
     return _read(query, [value, JOURNALS_MAX])
 
 
-def _read(query: str, parameters: Sequence[object]) -> list[JournalLine]:
+def _read(query: str, parameters: Sequence[str | int]) -> list[JournalLine]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         rows = cursor.fetchall()
-    return [
-        JournalLine(
-            *row[:5],
-            bytes(row[5]),
-            *row[6:12],
-            metadata=json.loads(row[12]),
-            postings=tuple(
-                [
-                    PostingLine(account, denomination, int(amount), int(balance_after))
-                    for account, denomination, amount, balance_after in json.loads(row[13])
-                ]
-            ),
-        )
-        for row in rows
-    ]
+    return [_journal(*row) for row in rows]
+
+
+def _journal(*row: Any) -> JournalLine:
+    *facts, metadata, postings = row
+    values = {**dict(zip(_FACTS, facts, strict=True)), "metadata": json.loads(metadata), "postings": _lines(postings)}
+    return JournalLine(**{**values, "hash": bytes(values["hash"])})
+
+
+def _lines(postings: str) -> tuple[PostingLine, ...]:
+    return tuple([PostingLine(line[0], line[1], int(line[2]), int(line[3])) for line in json.loads(postings)])

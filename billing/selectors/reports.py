@@ -48,7 +48,10 @@ def trial_balance() -> list[TrialBalanceLine]:
             " JOIN billing.account_shape s ON s.number = a.shape"
             " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number"
         )
-        return [TrialBalanceLine(*row, balance=int(total)) for *row, total in cursor.fetchall()]
+        return [
+            TrialBalanceLine(denomination, shape, kind, count, int(total))
+            for denomination, shape, kind, count, total in cursor.fetchall()
+        ]
 
 
 def income_statement(*, effective_from: datetime, effective_until: datetime) -> list[IncomeLine]:
@@ -62,7 +65,9 @@ def income_statement(*, effective_from: datetime, effective_until: datetime) -> 
             " GROUP BY a.denomination, s.number, s.name, s.kind ORDER BY a.denomination, s.number",
             [effective_from, effective_until],
         )
-        return [IncomeLine(*row, amount=int(total)) for *row, total in cursor.fetchall()]
+        return [
+            IncomeLine(denomination, shape, kind, int(total)) for denomination, shape, kind, total in cursor.fetchall()
+        ]
 
 
 def conservation() -> Conservation:

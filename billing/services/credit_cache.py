@@ -8,7 +8,7 @@ Key, before the deployment's prefix: x402:credit:{wallet}:balance, with `:{denom
 not the default network's first asset.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 
@@ -95,8 +95,8 @@ def balance_key(wallet: str, *, denomination: str) -> str:
 
 def _default_denomination() -> str:
     network = loa("DEFAULT_NETWORK")
-    assets = loa("NETWORKS").get(network, {}).get("assets", {})
-    first = next(iter(assets.values()), None)
+    configured = loa("NETWORKS").get(network)
+    first = next(iter(configured["assets"].values()), None) if configured else None
     return token_denomination(network=network, asset_address=first["address"]) if first else ""
 
 
@@ -106,5 +106,5 @@ def _cap() -> int:
 
 def _stored(redis: Redis, key: str) -> int | None:
     with unavailable_as_one_error():
-        value = text_of(redis.get(key))
+        value = text_of(cast(bytes | None, redis.get(key)))
     return int(value) if value.isascii() and value.isdigit() else None

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final, Literal
 
@@ -94,7 +94,7 @@ def enqueue(
         cursor.execute(
             "INSERT INTO billing.dead_letter (id, queue, subject_id, entry_id, reason, schema_version, payload,"
             " trace_context, correlation_id, next_retry_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
             " ON CONFLICT (queue, subject_id) WHERE state IN ('pending', 'poisoned')"
             " DO UPDATE SET updated_at = clock_timestamp() RETURNING id",
             [
@@ -107,7 +107,7 @@ def enqueue(
                 json.dumps(body),
                 json.dumps(dict(trace_context or {})),
                 correlation_id,
-                retries.delay_before(1, spread=_spread()),
+                retries.delay_before(1, spread=_spread()).total_seconds(),
             ],
         )
         stored_id = str(cursor.fetchone()[0])
@@ -163,7 +163,7 @@ def record_attempt(letter: DeadLetter, *, error: str, is_refusal: bool) -> DeadL
             "attempt": refusals,
             "state": "poisoned" if is_poisoned else "pending",
             "last_error": error[:TEXT_LENGTH_MAX],
-            "delay": delay,
+            "delay": delay.total_seconds(),
         },
     )
     outcome = "poisoned" if is_poisoned else "refused" if is_refusal else "paused"
@@ -205,7 +205,8 @@ def resolve_subject(*, queue: Queue, subject_id: str, resolution: str) -> bool:
             " WHERE queue = %s AND subject_id = %s AND state IN ('pending', 'poisoned')",
             [resolution[:TEXT_LENGTH_MAX], queue, subject_id],
         )
-        return cursor.rowcount > 0
+        was_open: bool = cursor.rowcount > 0
+    return was_open
 
 
 def retry(letter_id: str, *, by: str, reason: str) -> DeadLetter:
@@ -277,11 +278,11 @@ def require_risk_headroom(pending_micro_usd: int) -> None:
         raise PendingRiskCap(pending=pending_micro_usd, cap=cap)
 
 
-def _update_owned(letter: DeadLetter, after: Mapping[str, object]) -> DeadLetter:
+def _update_owned(letter: DeadLetter, after: Mapping[str, str | int | float]) -> DeadLetter:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing.dead_letter l SET state = %(state)s, attempt = %(attempt)s, last_error = %(last_error)s,"
-            " next_retry_at = clock_timestamp() + %(delay)s, resolution = %(resolution)s,"
+            " next_retry_at = clock_timestamp() + make_interval(secs => %(delay)s), resolution = %(resolution)s,"
             " resolved_by = CASE WHEN %(state)s = 'done' THEN owner ELSE '' END,"
             " resolved_at = CASE WHEN %(state)s = 'done' THEN clock_timestamp() END,"
             " lease_until = NULL, updated_at = clock_timestamp()"
@@ -290,7 +291,7 @@ def _update_owned(letter: DeadLetter, after: Mapping[str, object]) -> DeadLetter
             {
                 "attempt": letter.attempt,
                 "last_error": letter.last_error,
-                "delay": timedelta(0),
+                "delay": 0,
                 "resolution": "",
                 **after,
                 "id": letter.id,

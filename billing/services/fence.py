@@ -6,7 +6,7 @@ in-transaction lane, because the stream's own fence is what is broken.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from django.db import connection, transaction
 
@@ -138,7 +138,7 @@ def _status_of(row: StreamRow) -> FenceStatus:
         keys = fence_keys(row.stream)
         try:
             with unavailable_as_one_error():
-                found = redis.mget(keys.lease, keys.issuer, keys.last_accepted)
+                found = cast(list[bytes | None], redis.mget(keys.lease, keys.issuer, keys.last_accepted))
             lease, issuer, last_accepted = [NOT_SET if value is None else text_of(value) for value in found]
             values = (lease, issuer, last_accepted)
         except RedisUnavailable as error:

@@ -35,5 +35,8 @@ class Command(ChangingCommand):
             )
             return
         streams = close_period(until, by=options["by"])
-        facts = {"until": until, "streams": streams, "dry_run": False}
-        self.answer(facts, lines=[f"{streams} streams are closed until {until}."], as_json=options["as_json"])
+        self.answer(
+            {"until": until, "streams": streams, "dry_run": False},
+            lines=[f"{streams} streams are closed until {until}."],
+            as_json=options["as_json"],
+        )
