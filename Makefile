@@ -54,21 +54,14 @@ layers: setup
 migrations: setup ## that every change of a model has its migration
 	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
-openapi: setup ## write docs/openapi.yaml anew
-	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
-
-openapi-diff: setup ## that docs/openapi.yaml is what the code says
-	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml -
-
 deploy: setup ## Django's deployment checks, with production settings
 	@$(PYTHON) -m loa_site.local check-deploy
 
 openapi: setup ## write docs/openapi.yaml anew
 	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-openapi-check: setup ## that docs/openapi.yaml says what the site does
-	@mkdir -p .loa && DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn \
-		--file .loa/openapi.yaml && diff -u docs/openapi.yaml .loa/openapi.yaml
+openapi-diff: setup ## that docs/openapi.yaml is what the code says
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml -
 
 integration: setup ## whole payments on servers in processes of their own, crashes included
 	@$(PYTHON) -m loa_site.local test -m "journey or integration" $(ARGS)
