@@ -6,6 +6,7 @@ Both servers get the same client, the same wallets and the same kind of chain. L
 import base64
 import http.client
 import json
+import secrets
 import statistics
 import threading
 import time
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from loa_site.local.paying_client import PayingClient
+from eth_account import Account
+
+from loa_site.local.paying_client import AUTHORIZATION_FIELDS
 
 PATH = "/api/v1/x402/invoke"
 BODY = json.dumps({"model": "loa-demo", "prompt": "Say hello", "max_tokens": 64})
@@ -40,12 +43,35 @@ class Load:
 
 def presigned(base_url: str, private_key: str, *, count: int) -> list[str]:
     """Signed payments of one wallet, all for the terms of one unpaid answer."""
-    client = PayingClient(base_url, private_key)
     status, headers = Sender(base_url).send({})
     if status != 402:
         raise RuntimeError(f"expected terms, got {status}")
     document = json.loads(base64.b64decode(headers["payment-required"]))
-    return [client.sign_payment(document["accepts"][0]) for _ in range(count)]
+    return [signed_payment(private_key, document["accepts"][0]) for _ in range(count)]
+
+
+def signed_payment(private_key: str, terms: dict[str, Any]) -> str:
+    """The PAYMENT-SIGNATURE header as the official version 2 clients make it: valid from the beginning of time."""
+    authorization = {
+        "from": Account.from_key(private_key).address,
+        "to": terms["payTo"],
+        "value": terms["amount"],
+        "validAfter": "0",
+        "validBefore": str(int(time.time()) + terms["maxTimeoutSeconds"]),
+        "nonce": "0x" + secrets.token_hex(32),
+    }
+    domain = {
+        "name": terms["extra"]["name"],
+        "version": terms["extra"]["version"],
+        "chainId": int(terms["network"].partition(":")[2]),
+        "verifyingContract": terms["asset"],
+    }
+    numbers = {name: int(authorization[name]) for name in ("value", "validAfter", "validBefore")}
+    types = {"TransferWithAuthorization": AUTHORIZATION_FIELDS}
+    signed = Account.sign_typed_data(private_key, domain, types, authorization | numbers)
+    payload = {"signature": signed.signature.to_0x_hex(), "authorization": authorization}
+    document = {"x402Version": 2, "accepted": terms, "payload": payload}
+    return base64.b64encode(json.dumps(document).encode()).decode()
 
 
 class Sender:
@@ -116,9 +142,3 @@ def unpaid_window(base_url: str, *, callers: int, seconds: float) -> int:
     for thread in threads:
         thread.join()
     return sum(counts)
-
-
-def decoded(header: str) -> dict[str, Any]:
-    """A payment header as its JSON."""
-    document: dict[str, Any] = json.loads(base64.b64decode(header))
-    return document

@@ -4,7 +4,7 @@ import statistics
 import time
 
 from loa_site.local import wallets
-from loa_site.local.paying_client import PayingClient
+from tests.bench.load import signed_payment
 from x402.protocol.headers import read_payment
 from x402.protocol.payload import read_payload
 from x402.protocol.requirements import Requirements, require_accepted
@@ -26,8 +26,8 @@ def microseconds() -> float:
         "maxTimeoutSeconds": 300,
         "extra": EXTRA,
     }
-    client = PayingClient("http://127.0.0.1", wallets.payers()[0].private_key)
-    headers = [client.sign_payment(terms) for _ in range(ROUNDS)]
+    key = wallets.payers()[0].private_key
+    headers = [signed_payment(key, terms) for _ in range(ROUNDS)]
     rounds = []
     for _ in range(REPETITIONS):
         began = time.process_time()

@@ -73,7 +73,7 @@ def run(size: Size, say: Callable[[str], None]) -> list[Figure]:
                 paced(base_url, size, lambda name, value: measured.add(measured.peer, name, value), say)
             with running_site(HOME / "site", fresh=True, variables={"BLOCK_SECONDS": "2"}) as run_facts:
                 paced(run_facts["base_url"], size, lambda name, value: measured.add(measured.ours, name, value), say)
-    except (SiteDidNotStart, PeerDidNotStart) as error:
+    except (SiteDidNotStart, PeerDidNotStart, NothingAnswered) as error:
         return [figures.not_run(name, peer_name=PEER, why=str(error)[-400:]) for name in NAMES.values()]
     return report(measured)
 
@@ -82,6 +82,7 @@ def instant(base_url: str, size: Size, add: Callable[[str, float], None], say: C
     """One wallet's first hundred payments, then eight wallets at once."""
     keys = [payer.private_key for payer in wallets.payers()]
     first = load.paid_window(base_url, [load.presigned(base_url, keys[0], count=100)], seconds=60)
+    require_answers(first, base_url)
     add("latency", first.median_ms)
     eight = [load.presigned(base_url, key, count=int(60 * size.instant_seconds / 8) + 1) for key in keys[:8]]
     all_wallets = load.paid_window(base_url, eight, seconds=size.instant_seconds)
@@ -97,6 +98,7 @@ def paced(base_url: str, size: Size, add: Callable[[str, float], None], say: Cal
     keys = [payer.private_key for payer in wallets.payers()]
     callers = [load.presigned(base_url, keys[number % len(keys)], count=40) for number in range(32)]
     flow = load.paid_window(base_url, callers, seconds=size.paced_seconds)
+    require_answers(flow, base_url)
     add("in_flight", flow.per_second)
     say(f"  {base_url}: {flow.per_second:.2f}/s, median {flow.median_ms:.0f} ms, refused {flow.refused}")
 
@@ -151,6 +153,16 @@ def cpu_seconds(pid: int) -> float:
     """Processor time a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+class NothingAnswered(Exception):
+    """Raised when a server answered no payment at all: then there is no figure, for either side."""
+
+
+def require_answers(window: load.Load, base_url: str) -> None:
+    """Raise NothingAnswered when no payment was answered."""
+    if not window.latencies:
+        raise NothingAnswered(f"{base_url} answered none of its payments and refused {window.refused}")
 
 
 class PeerDidNotStart(Exception):
