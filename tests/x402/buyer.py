@@ -13,6 +13,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 from eth_account import Account
+from eth_account.messages import encode_defunct
 
 TRANSFER_TYPES = {
     "TransferWithAuthorization": [
@@ -118,3 +119,29 @@ class Buyer:
         """Ask, sign the first offer, and ask again with the payment (version 2)."""
         terms = terms_of(self.ask(path, document))
         return self.ask(path, document, {"PAYMENT-SIGNATURE": self.v2_header(terms)})
+
+    def prove(self, terms: dict[str, Any]) -> str:
+        """The SIGN-IN-WITH-X header for the challenge in these terms: this wallet, for that one request."""
+        extension = terms["extensions"]["sign-in-with-x"]
+        info, chain = extension["info"], extension["supportedChains"][0]
+        lines = [
+            f"{info['domain']} wants you to sign in with your Ethereum account:",
+            self.address,
+            "",
+            info["statement"],
+            "",
+            f"URI: {info['uri']}",
+            f"Version: {info['version']}",
+            f"Chain ID: {chain['chainId'].removeprefix('eip155:')}",
+            f"Nonce: {info['nonce']}",
+            f"Issued At: {info['issuedAt']}",
+            f"Expiration Time: {info['expirationTime']}",
+        ]
+        signed = Account.sign_message(encode_defunct(text="\n".join(lines)), self.private_key)
+        proof = info | {
+            "address": self.address,
+            "chainId": chain["chainId"],
+            "type": chain["type"],
+            "signature": "0x" + signed.signature.hex().removeprefix("0x"),
+        }
+        return encoded(proof)

@@ -9,14 +9,16 @@ from django.conf import settings
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
+from x402.services import settler
 
 
 @pytest.fixture(autouse=True)
 def _forget_other_tests() -> Iterator[None]:
-    """Nothing is remembered of another test's views."""
+    """Nothing is remembered of another test's views, and no settler works beyond its test."""
     paid_urls.runs.clear()
     paid_urls.gate.set()
     yield
+    assert settler.rest()
 
 
 @pytest.fixture

@@ -34,12 +34,12 @@ class PaymentAdmin(ReadOnlyAdmin):
     found_by = ("payer", "transaction_hash", "correlation_id")
     found_by_prefix = ("id",)
     search_help_text = "Payment id or its beginning, payer address, transaction hash, or quote id."
-    list_display = ("identifier", "state_label", "amount", "charged", "returned", "payer_short", "arrived")
+    list_display = ("identifier", "state_label", "arrived", "amount", "charged", "returned", "payer_short")
     list_display_links = ("identifier",)
     list_filter = (
         choice_filter("progress", "progress", list(PROGRESS), narrows=by_progress),
         choice_filter("state", "state", PaymentState.values, narrows=by_field("state")),
-        choice_filter("paid by", "method", Method.values, narrows=by_field("method")),
+        choice_filter("method", "method", Method.values, narrows=by_field("method")),
     )
     fieldsets = (
         (None, {"fields": ("state_label", "amount", "credit_applied", "charged", "returned", "overrun", "failure")}),

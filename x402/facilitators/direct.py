@@ -61,6 +61,8 @@ class DirectFacilitator:
         if not self._lead():
             return Submitted(payment_ids=(), is_leader=False)
         self._rebroadcast()
+        if not transaction_rows.is_anything_due(self._network.caip2):
+            return Submitted(payment_ids=(), is_leader=True)
         fees = self._current_fees()
         try:
             stored = transaction_rows.store_batch(

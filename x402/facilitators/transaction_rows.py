@@ -17,13 +17,24 @@ from x402.protocol.payload import Authorization
 MINIMUM_LIFETIME_SECONDS = 6  # below this an authorization may expire between signing and inclusion
 
 _DUE = """
+WITH lease AS (
+  SELECT 1 AS held FROM x402_relayer
+  WHERE network = %(network)s AND address = %(relayer)s AND holder = %(holder)s AND epoch = %(epoch)s FOR UPDATE
+), due AS (
 SELECT id, asset, payer, pay_to, amount_micro_usdc, valid_after, valid_before, nonce, signature, payer_has_code
 FROM x402_payment
-WHERE network = %s AND method = 'eip3009' AND state IN ('verified', 'settlement_unknown')
+WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND method = 'eip3009'
+  AND state IN ('verified', 'settlement_unknown')
   AND lease_until > clock_timestamp()
   AND (credit_applied_micro_usdc = 0 OR credit_held)
-  AND valid_before > extract(epoch FROM clock_timestamp()) + %s
-ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
+  AND valid_before > extract(epoch FROM clock_timestamp()) + %(lifetime)s
+ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+SELECT due.* FROM lease LEFT JOIN due ON true
+"""
+_ANY_DUE = """
+SELECT EXISTS (SELECT FROM x402_payment WHERE network = %s AND method = 'eip3009'
+  AND state IN ('verified', 'settlement_unknown') AND lease_until > clock_timestamp())
 """
 
 _STORE = """
@@ -101,13 +112,20 @@ def store_batch(
     """
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM x402_relayer WHERE network = %s AND address = %s AND holder = %s AND epoch = %s FOR UPDATE",
-            [network, relayer, holder(), epoch],
+            _DUE,
+            {
+                "network": network,
+                "relayer": relayer,
+                "holder": holder(),
+                "epoch": epoch,
+                "lifetime": MINIMUM_LIFETIME_SECONDS,
+                "limit": limit,
+            },
         )
-        if cursor.fetchone() is None:
+        rows = cursor.fetchall()
+        if not rows:
             raise LeaseLost
-        cursor.execute(_DUE, [network, MINIMUM_LIFETIME_SECONDS, limit])
-        due = _together(cursor.fetchall())
+        due = _together([row for row in rows if row[0] is not None])
         if not due:
             return None
         signed = sign(due)
@@ -130,6 +148,13 @@ def store_batch(
         if moved != len(due):
             raise LeaseLost
     return PendingTransaction(row_id, signed.nonce, signed.transaction_hash, signed.raw, tuple(due))
+
+
+def is_anything_due(network: str) -> bool:
+    """Whether some process stored a payment that waits to be settled. Locks nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANY_DUE, [network])
+        return bool(cursor.fetchone()[0])
 
 
 def _together(rows: Sequence[tuple[object, ...]]) -> list[DuePayment]:

@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.db import connection
 
 from telemetry.configuration import loa
 from x402.models import Payment, StoredAnswer
@@ -44,13 +46,13 @@ def store_answer(payment_id: str, *, attempt: int, answer: Answer) -> None:
     if body is not None and len(body) <= MAX_BODY_BYTES:
         nonce = secrets.token_bytes(NONCE_BYTES)
         encrypted = nonce + _cipher().encrypt(nonce, body, payment_id.encode())
-    StoredAnswer.objects.create(
-        payment_id=payment_id,
-        attempt=attempt,
-        status=answer.status,
-        headers={name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
-        body_encrypted=encrypted,
-    )
+    kept = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO x402_storedanswer (payment_id, attempt, status, headers, body_encrypted, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, clock_timestamp())",
+            [payment_id, attempt, answer.status, json.dumps(kept), encrypted],
+        )
 
 
 def answer_of(payment: Payment) -> Answer | None:

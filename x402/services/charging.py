@@ -13,6 +13,7 @@ from telemetry.configuration import loa
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
+from x402.selectors.payments import payment_of
 from x402.services import (
     credit_payments,
     evidence,
@@ -27,8 +28,9 @@ from x402.services import (
 from x402.services.crash_points import crash_point
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
+from x402.services.rates import RateLimited, require_rate
 from x402.services.serving import Run, Work, serve
-from x402.services.waiting import TooManyWaiters, watch
+from x402.services.waiting import Ticket, TooManyWaiters, watch
 
 WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this often, whatever it hears
 
@@ -52,6 +54,8 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
         return responses.malformed(error)
     except verification.NonceAlreadyUsed:
         return responses.nonce_already_used()
+    except RateLimited as limited:
+        return responses.rate_limited(limited)
     except RpcFailure as failure:
         return responses.settlement_unavailable(failure)
     except UnpriceableRequest as error:
@@ -66,11 +70,12 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     presented = verification.decode(incoming)
     known = verification.known_payment(presented)
     if known is None:
+        require_rate("wallet", "0x" + presented.authorization.from_.hex())
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
         if is_new:
             crash_point("before_settle")
-            return _follow(known, incoming, work)
+            return _follow(known, work)
     return _answer_known(known, incoming, work)
 
 
@@ -79,10 +84,11 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     known = credit_payments.known_spend(incoming)
     if known is not None:
         return _answer_known(known, incoming, work)
+    require_rate("challenge", incoming.client_address)
     quotation = endpoint.price.maximum(incoming.priced)
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
-        return _follow(spent, incoming, work)
+        return _follow(spent, work)
     return offers.challenge(endpoint, incoming, quotation)
 
 
@@ -102,7 +108,7 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
         return responses.already_used(payment)
     if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
         _claim_again(payment)
-    return _follow(payment, incoming, work)
+    return _follow(payment, work)
 
 
 def _claim_again(payment: Payment) -> None:
@@ -112,7 +118,7 @@ def _claim_again(payment: Payment) -> None:
     verification.renew_claim(payment)
 
 
-def _follow(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse:
+def _follow(payment: Payment, work: Work) -> HttpResponse:
     """Wait for the payment, serve it if it is ours to serve, and answer with what exists: answer, credit or state.
 
     Holds no database connection while it waits, and no longer than WAIT_SECONDS.
@@ -127,20 +133,30 @@ def _follow(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse
             settler.wake(payment.network)
         while True:
             if payment.state == PaymentState.SETTLED and serve(payment, work):
-                return responses.of_final(payment, incoming)
-            if payment.state == PaymentState.SERVING:
-                _take_over_crashed(payment, work)
+                return responses.of_final(payment, work.outcome)
+            if payment.state == PaymentState.SERVING and _took_over_crashed(payment, work):
+                payment = payment_of(payment.pk)
             if payment.is_final:
-                return responses.of_final(payment, incoming)
+                return responses.of_final(payment)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return responses.in_progress(payment)
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))
-            payment.refresh_from_db()
+            payment = _news_of(payment, ticket)
 
 
-def _take_over_crashed(payment: Payment, work: Work) -> None:
+def _news_of(payment: Payment, ticket: Ticket) -> Payment:
+    """The payment as it is now: settled as the evidence says that came with the wake-up, else as its row says."""
+    evidence, ticket.evidence = ticket.evidence, None
+    if evidence is None:
+        return payment_of(payment.pk)
+    payment.state = PaymentState.SETTLED
+    payment.transaction_hash, payment.block_hash = evidence.transaction_hash, evidence.block_hash
+    payment.block_number, payment.log_index = evidence.block_number, evidence.log_index
+    return payment
+
+
+def _took_over_crashed(payment: Payment, work: Work) -> bool:
     """The process that served this payment may have died: run again where the endpoint allows it, else credit."""
-    if serve(payment, work) or sweeps.credit_if_crashed(payment.pk):
-        payment.refresh_from_db()
+    return serve(payment, work) or sweeps.credit_if_crashed(payment.pk)

@@ -8,8 +8,6 @@ single-use proof for this request is its own key. Without either, credit is neve
 import hashlib
 from dataclasses import dataclass
 
-from django.db import IntegrityError
-
 from billing.domain.journal import ResultStatus, Transition
 from billing.selectors import credit_notes
 from billing.services import credit_spending
@@ -21,7 +19,8 @@ from x402.chain.network_settings import Asset, Network, default_network
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 from x402.pricing import Quotation
-from x402.services import verification
+from x402.selectors.payments import payment_by_replay_key
+from x402.services import payment_rows, verification
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 
@@ -48,12 +47,9 @@ def known_spend(incoming: PaidRequest) -> Payment | None:
     spend = _spend_of(incoming)
     if spend is None:
         return None
-    return Payment.objects.filter(
-        network=spend.network.caip2,
-        verifying_contract=Method.CREDIT_NOTES,
-        payer=incoming.wallet,
-        nonce=spend.nonce,
-    ).first()
+    return payment_by_replay_key(
+        spend.network.caip2, verifying_contract=Method.CREDIT_NOTES.value, payer=incoming.wallet, nonce=spend.nonce
+    )
 
 
 @traced(names.X402_VERIFY)
@@ -95,9 +91,7 @@ def spend(incoming: PaidRequest, *, endpoint: Endpoint, quotation: Quotation) ->
         on_crash=endpoint.on_crash,
         lease_until=verification.claim_until(),
     )
-    try:
-        payment.save(force_insert=True)
-    except IntegrityError:
+    if not payment_rows.insert(payment):
         return known_spend(incoming)
     return _hold(payment, named, amount)
 

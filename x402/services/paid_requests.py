@@ -11,6 +11,7 @@ from django.http.request import UnreadablePostError
 from django.urls import resolve
 
 from accounts.services.wallet_proofs import challenge_for, wallet_of_request
+from accounts.throttles import address_of
 from telemetry.configuration import loa
 from x402.chain.network_settings import networks
 from x402.pricing import PricedRequest
@@ -46,6 +47,7 @@ class PaidRequest:
     account_id: str
     proof_key: str
     key_hash: str
+    client_address: str
     quote_token: str = ""
     accepts_html: bool = False
     sign_in: SignInChallenge | None = None
@@ -83,6 +85,7 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
         account_id=proof.account_id if proof else "",
         proof_key=proof.single_use_key if proof else "",
         key_hash=idempotency_key_of(request),
+        client_address=address_of(request),
         accepts_html="text/html" in request.headers.get("Accept", "")
         and "Mozilla" in request.headers.get("User-Agent", ""),
         sign_in=_sign_in(request, bound.hex()) if header is None else None,

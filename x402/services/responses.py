@@ -17,6 +17,8 @@ from x402.protocol.response import SettleResponse
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers
 from x402.services.paid_requests import BodyTooLarge, PaidRequest
+from x402.services.rates import RateLimited
+from x402.services.serving import IssuedNote, Outcome
 
 RETRY_AFTER_SECONDS: Final = 5
 VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-X", "Idempotency-Key")
@@ -35,6 +37,11 @@ def not_proven(error: AccountsError) -> HttpResponse:
 def refused_unread(refusal: PaymentRefused) -> HttpResponse:
     """402 without terms: the header names another protocol version than it is for, so nothing in it was read."""
     return problem_response(refusal.reason, 402, refusal.detail)
+
+
+def rate_limited(limited: RateLimited) -> HttpResponse:
+    """429: only for new payments and unpaid requests; a payment that is known is never limited here (R19)."""
+    return problem_response("rate_limited", 429, retry_after_seconds=limited.retry_after_seconds)
 
 
 def body_too_large(error: BodyTooLarge) -> HttpResponse:
@@ -97,10 +104,14 @@ def state_of(payment: Payment) -> dict[str, object]:
     return {"payment_id": payment.pk, "state": payment.state}
 
 
-def of_final(payment: Payment, incoming: PaidRequest) -> HttpResponse:
-    """The one answer of a payment in a final state, the same for the first request and for every retry of the payer."""
+def of_final(payment: Payment, outcome: Outcome | None = None) -> HttpResponse:
+    """The one answer of a payment in a final state, the same for the first request and for every retry of the payer.
+
+    `outcome` is what this very request has just served; without it everything is read from the record.
+    """
+    notes = _notes(payment, outcome)
     if payment.state == PaymentState.SERVED:
-        response = _served(payment)
+        response = _served(payment, notes, outcome)
     elif payment.state == PaymentState.DEAD:
         response = problem_response(
             "payment_refused",
@@ -109,23 +120,32 @@ def of_final(payment: Payment, incoming: PaidRequest) -> HttpResponse:
             **state_of(payment),
         )
     else:
-        response = _credited(payment)
-    add_payment_headers(response, payment)
+        response = _credited(payment, notes)
+    _add_payment_headers(response, payment, notes)
     return response
 
 
-def _served(payment: Payment) -> HttpResponse:
-    stored = answers.answer_of(payment)
-    if stored is None or stored.body is None:
-        return problem_response("answer_expired", 410, receipt=settle_response(payment).to_v2(), **state_of(payment))
-    response = HttpResponse(stored.body, status=stored.status)
-    for name, value in stored.headers.items():
-        response[name] = value
+def _notes(payment: Payment, outcome: Outcome | None) -> tuple[IssuedNote, ...]:
+    if outcome is not None:
+        return outcome.notes
+    return tuple(
+        IssuedNote(id=note.id, kind=note.kind, amount=note.amount) for note in credit_notes.notes_from(payment.pk)
+    )
+
+
+def _served(payment: Payment, notes: tuple[IssuedNote, ...], outcome: Outcome | None) -> HttpResponse:
+    answer = outcome.answer if outcome and outcome.answer else answers.answer_of(payment)
+    if answer is None or answer.body is None:
+        receipt = settle_response(payment, notes).to_v2()
+        return problem_response("answer_expired", 410, receipt=receipt, **state_of(payment))
+    response = HttpResponse(answer.body, status=answer.status)
+    for name in answers.KEPT_HEADERS:
+        if name in answer.headers:
+            response[name] = answer.headers[name]
     return response
 
 
-def _credited(payment: Payment) -> HttpResponse:
-    notes = credit_notes.notes_from(payment.pk)
+def _credited(payment: Payment, notes: tuple[IssuedNote, ...]) -> HttpResponse:
     return problem_response(
         payment.failure_code or "paid_work_failed",
         payment.failure_status or 502,
@@ -135,9 +155,13 @@ def _credited(payment: Payment) -> HttpResponse:
     )
 
 
-def settle_response(payment: Payment) -> SettleResponse:
+def receipt_of(payment: Payment) -> SettleResponse:
+    """The payment's receipt, read from the record."""
+    return settle_response(payment, _notes(payment, None))
+
+
+def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleResponse:
     """The payment's settlement as the protocol tells it, with ours under the extension `loa`."""
-    notes = credit_notes.notes_from(payment.pk)
     ours: JsonObject = {
         "payment_id": payment.pk,
         "state": payment.state,
@@ -161,9 +185,9 @@ def settle_response(payment: Payment) -> SettleResponse:
     )
 
 
-def add_payment_headers(response: HttpResponse, payment: Payment) -> None:
+def _add_payment_headers(response: HttpResponse, payment: Payment, notes: tuple[IssuedNote, ...]) -> None:
     """The receipt header of the payment's protocol version, and the headers that keep paid answers out of caches."""
-    receipt = settle_response(payment)
+    receipt = settle_response(payment, notes)
     if payment.protocol_version == 1:
         response[headers.X_PAYMENT_RESPONSE] = headers.encode_object(receipt.to_v1())
     else:

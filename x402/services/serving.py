@@ -46,6 +46,24 @@ class Work:
     priced: PricedRequest
     atomic: bool = True
     cost_micro_usdc: int | None = None
+    outcome: "Outcome | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedNote:
+    """A credit note that this payment gave rise to. Units: MicroUSDC."""
+
+    id: str
+    kind: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What serving came to, so that the first answer need not be read back: the answer, or None when it failed."""
+
+    answer: Answer | None
+    notes: tuple[IssuedNote, ...]
 
 
 class WorkFailed(Exception):
@@ -70,11 +88,13 @@ def serve(payment: Payment, work: Work) -> bool:
         try:
             answer = _run(payment, work)
         except WorkFailed as failure:
-            credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
+            notes = credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
+            work.outcome = Outcome(answer=None, notes=notes)
             return True
         crash_point("before_commit")
         answers.store_answer(payment.pk, attempt=attempt, answer=answer)
-        _finalize(payment, attempt=attempt, cost_micro_usdc=work.cost_micro_usdc)
+        notes = _finalize(payment, attempt=attempt, cost_micro_usdc=work.cost_micro_usdc)
+        work.outcome = Outcome(answer=answer, notes=notes)
         crash_point("after_commit")
     except LostLease:
         log.warning(names.PAYMENT_TAKEN_OVER, payment_id=payment.pk, attempt=attempt)
@@ -114,7 +134,7 @@ def _body_of(response: HttpResponseBase) -> bytes:
 
 
 @traced(names.X402_FINALIZE)
-def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) -> None:
+def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) -> tuple[IssuedNote, ...]:
     cost = payment.held_micro_usdc if cost_micro_usdc is None else cost_micro_usdc
     charged = min(cost, payment.held_micro_usdc)
     request = _request(
@@ -124,18 +144,20 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
         to_state=PaymentState.SERVED,
         changes={"charged_micro_usdc": charged, "overrun_micro_usdc": cost - charged},
     )
+    notes: tuple[IssuedNote, ...] = ()
     try:
-        finalization.finalize(payment=request)
+        notes = _issued(finalization.finalize(payment=request), kind="change")
     except FinalizeDeferred as deferred:
         # Served all the same: the cost is stored with a dead letter, and the money stays held until it is worked off.
         log.warning(names.DEAD_LETTER_ENQUEUED, payment_id=payment.pk, reason=str(deferred))
     payment.charged_micro_usdc = charged
     payment.state = PaymentState.SERVED
+    return notes
 
 
-def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int) -> None:
+def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int) -> tuple[IssuedNote, ...]:
     """Give the whole amount back as a note of kind `owed`, and remember why. Raises LostLease."""
-    finalization.credit_owed(
+    finalized = finalization.credit_owed(
         payment=_request(
             payment,
             attempt=attempt,
@@ -147,6 +169,13 @@ def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int
     )
     payment.state, payment.failure_code, payment.failure_status = PaymentState.CREDITED, code, status
     log.info(names.PAYMENT_CREDITED, payment_id=payment.pk, code=code)
+    return _issued(finalized, kind="owed")
+
+
+def _issued(finalized: finalization.Finalized, *, kind: str) -> tuple[IssuedNote, ...]:
+    if finalized.credit_note_id is None:
+        return ()
+    return (IssuedNote(id=finalized.credit_note_id, kind=kind, amount=finalized.credit_note_micro_usdc),)
 
 
 def _request(

@@ -18,6 +18,7 @@ from telemetry.propagation import TRACEPARENT
 from telemetry.tracing import traced
 from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
 from x402.models import Payment, PaymentState
+from x402.selectors.payments import payments_by_id
 from x402.services.crash_points import crash_point
 
 log = get_logger(__name__)
@@ -84,7 +85,7 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
     """
     if not evidence:
         return []
-    rows = {row.id: row for row in Payment.objects.filter(pk__in=[one.payment_id for one in evidence])}
+    rows = payments_by_id([one.payment_id for one in evidence])
     ours = _consume(evidence, rows)
     items = [_settled_payment(rows[one.payment_id], one) for one in evidence if one.payment_id in ours]
     settled = []

@@ -5,6 +5,7 @@ A process that does not lead tries again shortly; the leader meanwhile settles e
 messages, say what is due. When the last payment is settled the key is kept for a moment and then given back.
 """
 
+import atexit
 import threading
 import time
 
@@ -13,7 +14,7 @@ from django.db import connection
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain.network_settings import networks
-from x402.facilitators.base import Facilitator
+from x402.facilitators.base import Evidence, Facilitator
 from x402.services import facilitator_choice
 from x402.services.settlement import Progress, advance
 from x402.services.waiting import watch
@@ -36,6 +37,17 @@ class Settler:
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._is_resting = False
+        self._is_idle = threading.Event()
+        self._is_idle.set()
+
+    def rest(self, timeout_seconds: float) -> bool:
+        """End the work at hand without lingering and give the key back; whether that was done in time."""
+        self._is_resting = True
+        self._wanted.set()
+        rested = self._is_idle.wait(timeout_seconds)
+        self._is_resting = False
+        return rested
 
     def wake(self) -> None:
         """A payment was stored: settle it. Returns at once."""
@@ -49,6 +61,7 @@ class Settler:
         facilitator: Facilitator | None = None
         while True:
             self._wanted.wait()
+            self._is_idle.clear()
             self._wanted.clear()
             try:
                 facilitator = facilitator or facilitator_choice.facilitator_for(self._network)
@@ -60,6 +73,7 @@ class Settler:
                     self._wanted.set()
             finally:
                 connection.close()
+                self._is_idle.set()
 
     def _work(self, facilitator: Facilitator) -> None:
         """Step until nothing is due, nothing pends and nobody waits for a while; then give the key back."""
@@ -81,7 +95,7 @@ class Settler:
                 poll_seconds = min(poll_seconds * 2, SLOWEST_RECEIPT_POLL_SECONDS)
                 continue
             idle_since = idle_since or time.monotonic()
-            if time.monotonic() - idle_since > LINGER_SECONDS:
+            if self._is_resting or time.monotonic() - idle_since > LINGER_SECONDS:
                 facilitator.release()
                 return
             self._pause(IDLE_POLL_SECONDS)
@@ -95,10 +109,14 @@ class Settler:
 def step(facilitator: Facilitator) -> Progress:
     """One settlement step, and the news of it to whoever waits in this process."""
     progress = advance(facilitator)
-    watch.announce([*progress.settled, *progress.failed])
+    settled = set(progress.settled)
+    watch.announce_settled(one for one in progress.booked if isinstance(one, Evidence) and one.payment_id in settled)
+    watch.announce(progress.failed)
     facilitator.forget(progress.booked)
     return progress
 
+
+REST_SECONDS = 5.0
 
 _settlers: dict[str, Settler] = {}
 _settlers_lock = threading.Lock()
@@ -110,3 +128,11 @@ def wake(network: str) -> None:
         if network not in _settlers and network in networks():
             _settlers[network] = Settler(network)
     _settlers[network].wake()
+
+
+def rest() -> bool:
+    """Before this process ends: finish what is under way and give the relayer keys back, so that another can go on."""
+    return False not in [settler.rest(REST_SECONDS) for settler in list(_settlers.values())]
+
+
+atexit.register(rest)

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db import IntegrityError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -28,6 +27,8 @@ from x402.protocol.payload import Authorization, Payload, read_payload
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, require_accepted
 from x402.protocol.schemes import exact_eip3009
+from x402.selectors.payments import payment_by_replay_key
+from x402.services import payment_rows
 from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
 from x402.services.keys import hash_of
@@ -83,12 +84,12 @@ def decode(incoming: PaidRequest) -> Presented:
 
 def known_payment(presented: Presented) -> Payment | None:
     """The row of this authorization, whatever its spelling (R18), or None."""
-    return Payment.objects.filter(
-        network=presented.network.caip2,
+    return payment_by_replay_key(
+        presented.network.caip2,
         verifying_contract=presented.asset.address.lower(),
         payer="0x" + presented.authorization.from_.hex(),
         nonce="0x" + presented.authorization.nonce.hex(),
-    ).first()
+    )
 
 
 @traced(names.X402_VERIFY)
@@ -238,16 +239,14 @@ def _row(
 
 
 def _insert(payment: Payment, presented: Presented) -> tuple[Payment, bool]:
-    try:
-        payment.save(force_insert=True)
-    except IntegrityError:
-        known = known_payment(presented)
-        if known is None:
-            raise
-        annotate({names.IS_REPLAY: True})
-        return known, False
-    annotate({names.IS_REPLAY: False})
-    return payment, True
+    is_new = payment_rows.insert(payment)
+    annotate({names.IS_REPLAY: not is_new})
+    if is_new:
+        return payment, True
+    known = known_payment(presented)
+    if known is None:
+        raise Payment.DoesNotExist(payment.pk)
+    return known, False
 
 
 def claim_until() -> datetime:

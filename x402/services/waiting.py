@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
+from x402.facilitators.base import Evidence
 
 LISTEN_SECONDS = 0.25
 
@@ -30,6 +31,7 @@ class Ticket:
         self._registry = registry
         self.payment_id = payment_id
         self.known_state = known_state
+        self.evidence: Evidence | None = None
         self._news = threading.Event()
 
     def wait(self, timeout_seconds: float) -> bool:
@@ -84,6 +86,14 @@ class Watch:
                 self._tickets.pop(ticket.payment_id, None)
             if not self._tickets:
                 self._someone_waits.clear()
+
+    def announce_settled(self, evidence: Iterable[Evidence]) -> None:
+        """These payments are settled now, and this is how; who waits need not read their rows again."""
+        with self._lock:
+            told = [(ticket, one) for one in evidence for ticket in self._tickets.get(one.payment_id, ())]
+        for ticket, one in told:
+            ticket.evidence = one
+            ticket.tell()
 
     def announce(self, payment_ids: Iterable[str]) -> None:
         """There is news of these payments."""
