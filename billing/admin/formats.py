@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 MICRO_DIGITS = 6
 KILO_WEI_DIGITS = 15  # a coin is 10^18 wei, and the ledger counts in thousands of them
 NOTHING = "–"
-SHORT_ENDS = 8
+SHORT_ENDS = 6
 
 GOOD_STATES = frozenset({"served", "settled", "mined", "FINALIZE_ACKED", "COMMITTED", "done", "active", "open"})
 BAD_STATES = frozenset({"dead", "settlement_unknown", "FINALIZE_FAILED", "poisoned", "dropped", "revoked"})

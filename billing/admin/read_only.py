@@ -15,6 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from billing.admin import formats
 from billing.admin.keyset import KeysetChangeList
@@ -92,7 +93,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        return super().changelist_view(request, extra_context)
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -102,8 +104,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404(f"No {self.opts.verbose_name} has that id.")
+        title = {"title": capfirst(self.opts.verbose_name)}
         below = {"sections": self.sections_of(row, request), "links": self.links_of(row, request)}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **below})
+        return super().change_view(request, object_id, form_url, {**title, **(extra_context or {}), **below})
 
 
 def url_of(model: type[Model] | str, primary_key: object) -> str:
