@@ -44,7 +44,7 @@ def append(journals: Sequence[Journal]) -> list[Result]:
 
     Concurrency: locks in the database the process's stream, then entries and registered rows, then balances; waits for
     at most one batch of other threads. Refuses inside atomic(), where that wait could be for ourselves (rule R29).
-    Raises InsideTransaction, InvalidJournal, LedgerUnavailable, OutcomeUnknown, StaleToken (ask again with the same keys).
+    Raises InsideTransaction, InvalidJournal, LedgerUnavailable, OutcomeUnknown, StaleToken: ask again by key.
     """
     if request_connection.in_atomic_block:
         raise InsideTransaction(hint="append before or after the transaction, or use append_in_transaction")

@@ -3,6 +3,7 @@
 from django.db import connection
 
 from billing.domain import accounts, credit_notes
+from billing.domain.accounts import MAX_CREDIT_BALANCE
 from billing.domain.journal import NoteIssue
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
@@ -35,5 +36,5 @@ def require_room_for_change(*, wallet: str, account_id: str, denomination: str, 
             [[accounts.credit_notes(wallet), accounts.held(account_id)], denomination],
         )
         (balance,) = cursor.fetchone()
-    cap = min(loa("MAX_CREDIT_BALANCE_MICRO_USDC"), credit_notes.MAX_CREDIT_BALANCE)
+    cap = min(loa("MAX_CREDIT_BALANCE_MICRO_USDC"), MAX_CREDIT_BALANCE)
     credit_notes.require_headroom(balance=balance, delta=amount_micro_usdc, cap=cap)

@@ -35,7 +35,7 @@ DECLARE
     recorded timestamptz;
     account_ids bigint[]; shards integer[]; positions bigint[]; versions bigint[]; floors bigint[]; caps bigint[]; bits bigint[]; owners text[];
     posted_before bigint[]; versions_before bigint[];
-    allowed bigint[]; required bigint[]; guarded boolean[];
+    allowed bigint[]; required bigint[]; guarded boolean[]; births_only boolean := false;
     found_keys text[]; found_hashes bytea[]; found_ids text[]; has_twins boolean;
     verdicts text[] := array_fill(''::text, ARRAY[greatest(cardinality(p_ids), 1)]);
     after bigint[] := array_fill(0::bigint, ARRAY[greatest(cardinality(p_amounts), 1)]);
@@ -45,7 +45,8 @@ DECLARE
     effects billing.effects; effects_next billing.effects; effects_before billing.effects;
     verdict text; detail jsonb; option jsonb; is_linked boolean; group_start integer := 0;
     lo integer; hi integer := 0; reached integer; i integer; amount bigint; used bigint; user_owner text; wallet_owner text;
-    accepted integer := 0; written integer; decided record;
+    accepted integer := 0; written integer; decided record; hold integer;
+    birth_journals integer[] := '{}'; birth_places integer[] := '{}';
 BEGIN
     details := '{}';
     IF p_correlations IS NULL THEN
@@ -77,7 +78,10 @@ BEGIN
     token := coalesce(p_token, stream_row.last_token + 1);
     recorded := greatest(clock_timestamp(), stream_row.last_recorded_at);
     IF p_options IS NOT NULL THEN
-        effects := billing.lock_effects(p_options);
+        births_only := billing.has_births_only(p_options, p_sizes);
+        IF NOT births_only THEN
+            effects := billing.lock_effects(p_options);
+        END IF;
     END IF;
     LOOP
         SELECT array_agg(b.account_id ORDER BY b.place), array_agg(b.shard ORDER BY b.place), array_agg(b.posted ORDER BY b.place),
@@ -100,7 +104,7 @@ BEGIN
            array_agg(k.needs_entry OR k.needs_approval OR k.daily_limit IS NOT NULL ORDER BY u.place)
     INTO allowed, required, guarded
     FROM unnest(p_kinds) WITH ORDINALITY AS u(kind, place) LEFT JOIN billing.journal_kind k ON k.kind = u.kind;
-    IF p_options IS NOT NULL THEN
+    IF p_options IS NOT NULL AND NOT births_only THEN
         effects := billing.load_notes(effects, p_options, p_names, p_denominations);
     END IF;
     -- A statement of its own: what another batch inserted while this one waited for locks is seen only by a new snapshot.
@@ -179,7 +183,18 @@ BEGIN
                 verdict := 'unbalanced';
             END IF;
             EXIT decide WHEN verdict <> 'ok';
-            IF option IS NOT NULL OR guarded[j] THEN
+            IF births_only AND option IS NOT NULL THEN
+                -- The common case without any query: a hold is born with exactly the money its journal holds.
+                hold := CASE WHEN bits[p_posting_accounts[lo]] = 16 THEN lo ELSE hi END;
+                IF used & 32 = 0 OR used & 208 <> 0 OR p_kinds[j] NOT IN ('billing_reserve', 'x402_settled')
+                   OR user_owner IS DISTINCT FROM option #>> '{entry,account_id}' OR wallet_owner <> '' THEN
+                    verdict := 'posting_refused';
+                    detail := jsonb_build_object('kind', p_kinds[j], 'entry_id', option #>> '{entry,id}');
+                    EXIT decide;
+                END IF;
+                birth_journals := birth_journals || j;
+                birth_places := birth_places || hold;
+            ELSIF option IS NOT NULL OR guarded[j] THEN
                 SELECT d.* INTO decided
                 FROM billing.decide_effects(effects, option, p_ids[j], p_kinds[j], p_metadata[j]::jsonb, p_posting_accounts[lo:hi],
                     p_amounts[lo:hi], bits, owners, p_names, p_denominations, user_owner, wallet_owner, recorded, stream_row.closed_until) d;
@@ -257,7 +272,15 @@ BEGIN
             FROM unnest(account_ids, shards, positions, versions) AS u(account_id, shard, posted, version)
             WHERE b.account_id = u.account_id AND b.shard = u.shard AND b.version <> u.version;
         END IF;
-        IF p_options IS NOT NULL THEN
+        IF births_only THEN
+            INSERT INTO billing.billing_entry (id, state, account_id, wallet, denomination, funding, held_amount, payment_id, correlation_id,
+                                               expires_at, created_at, updated_at)
+            SELECT e.value ->> 'id', 'RESERVE_HELD', e.value ->> 'account_id', coalesce(e.value ->> 'wallet', ''),
+                   p_denominations[p_posting_accounts[u.place]], e.value ->> 'funding', p_amounts[u.place], coalesce(e.value ->> 'payment_id', ''),
+                   coalesce(e.value ->> 'correlation_id', ''), recorded + make_interval(secs => (e.value ->> 'hold_seconds')::integer), recorded, recorded
+            FROM unnest(birth_journals, birth_places) AS u(journal, place), LATERAL (SELECT p_options #> ARRAY[(u.journal - 1)::text, 'entry']) AS e(value)
+            WHERE verdicts[u.journal] = 'ok' ORDER BY 1;
+        ELSIF p_options IS NOT NULL THEN
             PERFORM billing.write_effects(effects);
         END IF;
     END IF;

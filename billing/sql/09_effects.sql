@@ -3,6 +3,26 @@
 -- The state a batch works on: what was locked, as the journals decided so far leave it.
 CREATE TYPE billing.effects AS (tables jsonb, "rows" jsonb, entries jsonb, notes jsonb, movements jsonb, updates jsonb, uses jsonb);
 
+-- Whether all that the batch's journals carry is the birth of an entry each, of entries that do not exist yet: the common case of
+-- prepaid work, which needs none of the state below.
+CREATE FUNCTION billing.has_births_only(p_options jsonb, p_sizes integer[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    ids text[];
+    is_plain boolean;
+BEGIN
+    SELECT bool_and(o = 'null' OR (o - 'entry' = '{}' AND o #> '{entry,path}' = '["IDLE", "RESERVE_HELD"]'
+                    AND NOT o -> 'entry' ?| ARRAY['spend_key', 'cost', 'reason', 'expired'])),
+           array_agg(o #>> '{entry,id}') FILTER (WHERE o <> 'null')
+    INTO is_plain, ids FROM jsonb_array_elements(p_options) o;
+    IF NOT is_plain OR NOT 2 = ALL (p_sizes) THEN
+        RETURN false;
+    END IF;
+    IF cardinality(ids) > 1 AND (SELECT count(*) <> count(DISTINCT u.id) FROM unnest(ids) AS u(id)) THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (SELECT FROM billing.billing_entry e WHERE e.id = ANY (ids));
+END $$;
+
 -- Locks entries by id, then rows of registered tables by table and id, and reads them.
 CREATE FUNCTION billing.lock_effects(p_options jsonb) RETURNS billing.effects
 LANGUAGE plpgsql AS $$

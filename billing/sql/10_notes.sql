@@ -127,24 +127,26 @@ DECLARE
     step integer := 0;
     moved integer;
 BEGIN
-    INSERT INTO billing.billing_entry (id, state, account_id, wallet, denomination, funding, held_amount, cost_amount, revenue_remaining,
-                                       payment_id, correlation_id, reason, spend_key, expires_at, created_at, updated_at)
-    SELECT e.id, v.value #>> '{hops,0}', e.account_id, e.wallet, e.denomination, e.funding, e.held_amount, e.cost_amount, e.revenue_remaining,
-           e.payment_id, e.correlation_id, e.reason, e.spend_key, e.expires_at, e.created_at, e.updated_at
-    FROM jsonb_each(p.entries) v, jsonb_populate_record(NULL::billing.billing_entry, v.value) e
-    WHERE v.value ? 'born' ORDER BY e.id;
-    LOOP
-        UPDATE billing.billing_entry b SET state = v.value -> 'hops' ->> step, cost_amount = e.cost_amount, revenue_remaining = e.revenue_remaining,
-            reason = e.reason, updated_at = e.updated_at
+    IF p.entries <> '{}' THEN
+        INSERT INTO billing.billing_entry (id, state, account_id, wallet, denomination, funding, held_amount, cost_amount, revenue_remaining,
+                                           payment_id, correlation_id, reason, spend_key, expires_at, created_at, updated_at)
+        SELECT e.id, v.value #>> '{hops,0}', e.account_id, e.wallet, e.denomination, e.funding, e.held_amount, e.cost_amount, e.revenue_remaining,
+               e.payment_id, e.correlation_id, e.reason, e.spend_key, e.expires_at, e.created_at, e.updated_at
         FROM jsonb_each(p.entries) v, jsonb_populate_record(NULL::billing.billing_entry, v.value) e
-        WHERE b.id = v.key AND v.value ? 'hops'
-          AND (step < jsonb_array_length(v.value -> 'hops') AND NOT (step = 0 AND v.value ? 'born'));
-        GET DIAGNOSTICS moved = ROW_COUNT;
-        EXIT WHEN moved = 0 AND step > 0;
-        step := step + 1;
-    END LOOP;
-    UPDATE billing.billing_entry b SET revenue_remaining = (v.value ->> 'revenue_remaining')::bigint, updated_at = (v.value ->> 'updated_at')::timestamptz
-    FROM jsonb_each(p.entries) v WHERE b.id = v.key AND v.value -> 'hops' = '[]';
+        WHERE v.value ? 'born' ORDER BY e.id;
+        LOOP
+            UPDATE billing.billing_entry b SET state = v.value -> 'hops' ->> step, cost_amount = e.cost_amount, revenue_remaining = e.revenue_remaining,
+                reason = e.reason, updated_at = e.updated_at
+            FROM jsonb_each(p.entries) v, jsonb_populate_record(NULL::billing.billing_entry, v.value) e
+            WHERE b.id = v.key AND v.value ? 'hops'
+              AND (step < jsonb_array_length(v.value -> 'hops') AND NOT (step = 0 AND v.value ? 'born'));
+            GET DIAGNOSTICS moved = ROW_COUNT;
+            EXIT WHEN moved = 0 AND step > 0;
+            step := step + 1;
+        END LOOP;
+        UPDATE billing.billing_entry b SET revenue_remaining = (v.value ->> 'revenue_remaining')::bigint, updated_at = (v.value ->> 'updated_at')::timestamptz
+        FROM jsonb_each(p.entries) v WHERE b.id = v.key AND v.value -> 'hops' = '[]';
+    END IF;
     FOR move IN SELECT m FROM jsonb_array_elements(p.updates) m LOOP
         SELECT * INTO STRICT registered FROM billing.transition_table t WHERE t.name = move ->> 'table';
         SELECT string_agg(format(', %1$I = r.%1$I', u.name), '') INTO columns FROM jsonb_object_keys(coalesce(move -> 'changes', '{}')) AS u(name);
@@ -156,21 +158,25 @@ BEGIN
             RAISE EXCEPTION 'row % of % changed under its lock', move ->> 'id', move ->> 'table' USING ERRCODE = 'serialization_failure';
         END IF;
     END LOOP;
-    INSERT INTO billing.credit_note (id, wallet, denomination, kind, amount, remaining, source, journal_id, issued_at, expires_at)
-    SELECT n.id, n.wallet, n.denomination, n.kind, n.amount, n.remaining, n.source, n.journal_id, n.issued_at, n.expires_at
-    FROM jsonb_each(p.notes) w, jsonb_array_elements(w.value) WITH ORDINALITY AS v(value, place), jsonb_populate_record(NULL::billing.credit_note, v.value) n
-    WHERE v.value ? 'is_new' ORDER BY w.key, v.place;
-    UPDATE billing.credit_note c SET remaining = (v.value ->> 'remaining')::bigint, expires_at = (v.value ->> 'expires_at')::timestamptz
-    FROM jsonb_each(p.notes) w, jsonb_array_elements(w.value) v
-    WHERE c.id = v.value ->> 'id' AND (v.value ->> 'dirty')::boolean AND NOT v.value ? 'is_new';
-    INSERT INTO billing.credit_note_movement (note_id, journal_id, reason, amount, remaining_after, entry_id)
-    SELECT m.value ->> 'note_id', m.value ->> 'journal_id', m.value ->> 'reason', (m.value ->> 'amount')::bigint,
-           (m.value ->> 'remaining_after')::bigint, m.value ->> 'entry_id'
-    FROM jsonb_array_elements(p.movements) WITH ORDINALITY AS m(value, place) ORDER BY m.place;
-    UPDATE billing.credit_note c SET refundable_at = clock_timestamp()
-    WHERE p.uses ? 'finals' AND c.source IN (SELECT jsonb_array_elements_text(p.uses -> 'finals')) AND c.refundable_at IS NULL;
-    INSERT INTO billing.daily_use (kind, owner, denomination, day, amount)
-    SELECT u.value ->> 'kind', u.value ->> 'owner', u.value ->> 'denomination', (u.value ->> 'day')::date, (u.value ->> 'amount')::bigint
-    FROM jsonb_each(p.uses) u WHERE jsonb_typeof(u.value) = 'object'
-    ON CONFLICT (kind, owner, denomination, day) DO UPDATE SET amount = excluded.amount;
+    IF p.movements <> '[]' THEN
+        INSERT INTO billing.credit_note (id, wallet, denomination, kind, amount, remaining, source, journal_id, issued_at, expires_at)
+        SELECT n.id, n.wallet, n.denomination, n.kind, n.amount, n.remaining, n.source, n.journal_id, n.issued_at, n.expires_at
+        FROM jsonb_each(p.notes) w, jsonb_array_elements(w.value) WITH ORDINALITY AS v(value, place), jsonb_populate_record(NULL::billing.credit_note, v.value) n
+        WHERE v.value ? 'is_new' ORDER BY w.key, v.place;
+        UPDATE billing.credit_note c SET remaining = (v.value ->> 'remaining')::bigint, expires_at = (v.value ->> 'expires_at')::timestamptz
+        FROM jsonb_each(p.notes) w, jsonb_array_elements(w.value) v
+        WHERE c.id = v.value ->> 'id' AND (v.value ->> 'dirty')::boolean AND NOT v.value ? 'is_new';
+        INSERT INTO billing.credit_note_movement (note_id, journal_id, reason, amount, remaining_after, entry_id)
+        SELECT m.value ->> 'note_id', m.value ->> 'journal_id', m.value ->> 'reason', (m.value ->> 'amount')::bigint,
+               (m.value ->> 'remaining_after')::bigint, m.value ->> 'entry_id'
+        FROM jsonb_array_elements(p.movements) WITH ORDINALITY AS m(value, place) ORDER BY m.place;
+    END IF;
+    IF p.uses <> '{}' THEN
+        UPDATE billing.credit_note c SET refundable_at = clock_timestamp()
+        WHERE p.uses ? 'finals' AND c.source IN (SELECT jsonb_array_elements_text(p.uses -> 'finals')) AND c.refundable_at IS NULL;
+        INSERT INTO billing.daily_use (kind, owner, denomination, day, amount)
+        SELECT u.value ->> 'kind', u.value ->> 'owner', u.value ->> 'denomination', (u.value ->> 'day')::date, (u.value ->> 'amount')::bigint
+        FROM jsonb_each(p.uses) u WHERE jsonb_typeof(u.value) = 'object'
+        ON CONFLICT (kind, owner, denomination, day) DO UPDATE SET amount = excluded.amount;
+    END IF;
 END $$;

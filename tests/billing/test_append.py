@@ -215,12 +215,12 @@ def test_a_closed_period_takes_nothing_dated_into_it():
     from billing.services.events import close_period
 
     now = dt.datetime.now(dt.UTC)
-    close_period(until=now - dt.timedelta(days=400), closed_by="ada")
+    close_period(until=now, closed_by="ada")
 
     results = append(
         [
-            suspense_journal(effective_at=now - dt.timedelta(days=401)),
-            suspense_journal(effective_at=now - dt.timedelta(days=399)),
+            suspense_journal(effective_at=now - dt.timedelta(seconds=1)),
+            suspense_journal(effective_at=now + dt.timedelta(milliseconds=1)),
             suspense_journal(effective_at=now + dt.timedelta(days=2)),
         ]
     )

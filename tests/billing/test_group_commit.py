@@ -94,6 +94,7 @@ def test_an_error_of_the_batch_reaches_everybody_in_it_and_nobody_after_it():
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["LedgerUnavailable", "list", "list"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_leader_that_is_stopped_leaves_its_batch_unknown_and_the_next_one_leads():
     gate, outcomes, rounds = threading.Event(), [], []
 

@@ -44,7 +44,8 @@ def _on_a_stream_of_its_own(journals) -> list[str]:
             with transaction.atomic():
                 return ledger.statuses(append_in_transaction(journals))
         except OperationalError as error:
-            assert error.__cause__.sqlstate == "40001", error
+            if error.__cause__.sqlstate != "40001":
+                raise
     raise AssertionError("lost three races")
 
 
@@ -123,16 +124,16 @@ def test_accounts_opened_by_many_at_once_are_opened_once():
 
 
 def test_a_batch_in_flight_cannot_post_into_a_period_that_closes_meanwhile():
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
     from billing.services.events import close_period
 
-    until = datetime.now(UTC) - timedelta(days=300)
+    until = datetime.now(UTC)
     entered, closed = threading.Event(), threading.Event()
 
     def write_slowly():
         with transaction.atomic():
-            [result] = append_in_transaction([suspense_journal(effective_at=until - timedelta(days=1))])
+            [result] = append_in_transaction([suspense_journal(effective_at=until)])
             entered.set()
             assert not closed.wait(0.3), "the period closed over an open batch"
         return result.status
@@ -144,7 +145,7 @@ def test_a_batch_in_flight_cannot_post_into_a_period_that_closes_meanwhile():
         return streams
 
     written, _ = _at_once([write_slowly, close])
-    [late] = append([suspense_journal(effective_at=until - timedelta(days=1))])
+    [late] = append([suspense_journal(effective_at=until)])
 
     assert (written, late.status) == ("ok", "period_closed")
 
