@@ -1,4 +1,4 @@
-"""System checks of the payment side: what is wrong with the configuration is said at start, with a number and a hint."""
+"""System checks of the payment side: what is wrong with the settings is said at start, with a number and a hint."""
 
 from collections.abc import Sequence
 

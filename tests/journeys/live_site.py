@@ -1,5 +1,7 @@
 """The real web server as a process of its own, on the services of this test run, so that it can be killed."""
 
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -7,8 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,8 @@ class LiveSite:
     def kill(self) -> None:
         """Kill the server and its worker without any clean-up."""
         if self.process:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait(10)
             self.process = None
 
@@ -86,15 +84,11 @@ class LiveSite:
         timeout_seconds: float = 70,
     ) -> Answer:
         """One request. Raises OSError when the server is gone or goes away."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
-            None if document is None else json.dumps(document).encode(),
-            {"Content-Type": "application/json", **(headers or {})},
-            method=method,
-        )
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
         try:
-            with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
-                return Answer(response.status, dict(response.headers), response.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, dict(error.headers), error.read())
+            body = None if document is None else json.dumps(document).encode()
+            connection.request(method, path, body, {"Content-Type": "application/json", **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.headers), response.read())
+        finally:
+            connection.close()

@@ -3,7 +3,6 @@
 import http.client
 import secrets
 import time
-import urllib.error
 from typing import Any
 
 import pytest
@@ -44,14 +43,16 @@ def _terms(answer: Answer) -> dict[str, Any]:
     return decoded({name.upper(): value for name, value in answer.headers.items()}["PAYMENT-REQUIRED"])
 
 
-@pytest.mark.parametrize("point", ["before_settle", "after_broadcast", "after_receipt", "before_commit", "after_commit"])
-def test_a_killed_server_never_charges_twice_and_never_both_answers_and_credits(point: str) -> None:
+@pytest.mark.parametrize(
+    "point", ["before_settle", "after_broadcast", "after_receipt", "before_commit", "after_commit"]
+)
+def test_a_killed_server_charges_once_and_either_answers_or_credits(point: str) -> None:
     buyer, chain, balance = _fund()
     with LiveSite(SHORT_LEASE | {"LOA_CRASH_POINTS": point}) as site:
         terms = _terms(site.ask("POST", INVOKE, QUESTION))
         amount = int(terms["accepts"][0]["amount"])
         header = buyer.v2_header(terms)
-        with pytest.raises((ConnectionError, http.client.HTTPException, urllib.error.URLError)):
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
             site.ask("POST", INVOKE, QUESTION, {"PAYMENT-SIGNATURE": header})
         site.kill()
 

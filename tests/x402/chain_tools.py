@@ -1,8 +1,8 @@
 """What a test does to the local chain directly, over its JSON-RPC: mint, read balances, mine, turn the clock."""
 
+import http.client
 import itertools
 import json
-import urllib.request
 from typing import Any
 
 from eth_account import Account
@@ -21,9 +21,12 @@ class LocalChain:
 
     def call(self, method: str, *params: Any) -> Any:
         body = json.dumps({"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": list(params)}).encode()
-        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as response:
-            answer = json.load(response)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        try:
+            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]

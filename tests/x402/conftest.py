@@ -1,4 +1,4 @@
-"""Fixtures of the payment side: a funded buyer a test has for itself, the recipient's balance, and the ledger's books."""
+"""Fixtures of the payment side: the local chain, and buyers a test has for itself."""
 
 import secrets
 from collections.abc import Callable, Iterator

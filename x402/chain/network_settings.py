@@ -1,7 +1,9 @@
-"""The networks this site accepts money on, as settings name them: typed, canonical (lower-case), looked up by CAIP-2 or v1 name."""
+"""The networks this site accepts money on, as settings name them: typed, looked up by CAIP-2 or v1 name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from telemetry.configuration import loa
 
@@ -38,7 +40,7 @@ class Network:
         return next((asset for asset in self.assets if asset.address.lower() == wanted), None)
 
 
-def _network(caip2: str, facts: dict[str, object]) -> Network:
+def _network(caip2: str, facts: Mapping[str, Any]) -> Network:
     assets = facts.get("assets")
     if not isinstance(assets, dict):
         raise ValueError(f"LOA['NETWORKS']['{caip2}'] names no assets")

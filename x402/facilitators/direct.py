@@ -5,7 +5,7 @@ The signed transaction is stored before it is broadcast, in the database transac
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telemetry import names
@@ -177,12 +177,12 @@ class DirectFacilitator:
                 return
         sent.transaction.is_broadcast = True
 
-    def _is_deep_enough(self, receipt: dict[str, object], head: int | None) -> bool:
+    def _is_deep_enough(self, receipt: Mapping[str, object], head: int | None) -> bool:
         if head is None:
             return True
         return head - int(str(receipt["blockNumber"]), 16) + 1 >= self._network.confirmations
 
-    def _read_receipt(self, sent: _Sent, receipt: dict[str, object]) -> None:
+    def _read_receipt(self, sent: _Sent, receipt: Mapping[str, object]) -> None:
         transaction = sent.transaction
         transaction.note_receipt(receipt)
         for due in transaction.payments:

@@ -4,7 +4,7 @@ Storing is one database transaction: it proves the lease, locks the due payments
 account nonce, links each payment to the transaction and moves it to `settling`. Only then may the bytes be sent (R25).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import connection, transaction
@@ -88,7 +88,7 @@ class PendingTransaction:
     gas_used: int = 0
     fee_wei: int = field(default=0)
 
-    def note_receipt(self, receipt: dict[str, object]) -> None:
+    def note_receipt(self, receipt: Mapping[str, object]) -> None:
         """Keep what the receipt says of the transaction itself. Units: wei; OP-stack `l1Fee` is part of the fee."""
         self.block_hash = str(receipt["blockHash"])
         self.block_number = int(str(receipt["blockNumber"]), 16)

@@ -17,7 +17,7 @@ def _columns() -> tuple[tuple[str, ...], str]:
     return tuple(field.attname for field in fields), ", ".join(f'"{field.column}"' for field in fields)
 
 
-def _read(condition: str, parameters: Sequence[object]) -> list[Payment]:
+def _read(condition: str, parameters: Sequence[str | list[str]]) -> list[Payment]:
     names, columns = _columns()
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM x402_payment WHERE {condition}", parameters)  # noqa: S608

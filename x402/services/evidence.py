@@ -6,6 +6,7 @@ for anything else, or an expiry unused, seen at a finalized block, makes it dead
 
 from django.utils import timezone
 
+from billing.services import dead_letters
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain import receipts
@@ -93,6 +94,7 @@ def bury(payment: Payment, *, reason: str) -> bool:
         pk=payment.pk, state__in=[PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN]
     ).update(state=PaymentState.DEAD, failure_code=reason)
     if moved:
+        dead_letters.resolve_subject(queue="settlement", subject_id=payment.pk, resolution=reason)
         log.info(names.PAYMENT_DIED, payment_id=payment.pk, reason=reason)
     return bool(moved)
 

@@ -123,8 +123,8 @@ def challenge(
     """402 with terms in both protocol versions, and what was wrong with the payment when there was one."""
     try:
         offer = make_offer(endpoint, incoming, quotation, credit_applied_micro_usdc=credit_applied_micro_usdc)
-    except UnpriceableRequest as error:
-        return unpriceable(error)
+    except UnpriceableRequest as unpriced:
+        return unpriceable(unpriced)
     error = refusal.reason if refusal else ""
     detail = refusal.detail if refusal else "This request costs money; sign one of the offers and send it again."
     body = problem_body(

@@ -21,6 +21,7 @@ from x402.services.rates import RateLimited
 from x402.services.serving import IssuedNote, Outcome
 
 RETRY_AFTER_SECONDS: Final = 5
+PAYMENT_ID: Final = "Loa-Payment-Id"
 VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-X", "Idempotency-Key")
 
 
@@ -71,11 +72,11 @@ def settlement_unavailable(failure: RpcFailure) -> HttpResponse:
 
 def already_used(payment: Payment) -> HttpResponse:
     """409: the payload is public once broadcast and proves nothing; state only, no terms (R1)."""
-    return problem_response(
+    return _problem(
+        payment,
         "payment_already_used",
         409,
         "This payment was used, and the request does not prove to come from the payer's side.",
-        **state_of(payment),
     )
 
 
@@ -83,25 +84,24 @@ def used_for_another_request(payment: Payment, incoming: PaidRequest) -> HttpRes
     """409 for a payment bound to another request; 422 when it was an idempotency key that named another body."""
     if payment.method == Method.CREDIT_NOTES:
         return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
-    return problem_response(
-        "payment_already_used", 409, "This payment is bound to another request.", **state_of(payment)
-    )
+    return _problem(payment, "payment_already_used", 409, "This payment is bound to another request.")
 
 
 def in_progress(payment: Payment) -> HttpResponse:
     """503 with the payment's id: ask again with the same payload; a fresh one could pay twice."""
     unknown = payment.state == PaymentState.SETTLEMENT_UNKNOWN
-    return problem_response(
+    return _problem(
+        payment,
         "settlement_unknown" if unknown else "payment_in_progress",
         503,
         retry_after_seconds=RETRY_AFTER_SECONDS,
-        **state_of(payment),
     )
 
 
-def state_of(payment: Payment) -> dict[str, object]:
-    """What anyone who holds the id may know."""
-    return {"payment_id": payment.pk, "state": payment.state}
+def _problem(payment: Payment, code: str, status: int, detail: str = "", **facts: object) -> HttpResponse:
+    """A problem that names its payment and the state, which anyone who holds the id may know."""
+    facts |= {"payment_id": payment.pk, "state": payment.state}
+    return problem_response(code, status, detail, headers={PAYMENT_ID: payment.pk}, **facts)
 
 
 def of_final(payment: Payment, outcome: Outcome | None = None) -> HttpResponse:
@@ -113,11 +113,11 @@ def of_final(payment: Payment, outcome: Outcome | None = None) -> HttpResponse:
     if payment.state == PaymentState.SERVED:
         response = _served(payment, notes, outcome)
     elif payment.state == PaymentState.DEAD:
-        response = problem_response(
+        response = _problem(
+            payment,
             "payment_refused",
             402,
             f"The authorization can no longer pay: {payment.failure_code or 'it expired unused'}.",
-            **state_of(payment),
         )
     else:
         response = _credited(payment, notes)
@@ -137,7 +137,7 @@ def _served(payment: Payment, notes: tuple[IssuedNote, ...], outcome: Outcome | 
     answer = outcome.answer if outcome and outcome.answer else answers.answer_of(payment)
     if answer is None or answer.body is None:
         receipt = settle_response(payment, notes).to_v2()
-        return problem_response("answer_expired", 410, receipt=receipt, **state_of(payment))
+        return _problem(payment, "answer_expired", 410, receipt=receipt)
     response = HttpResponse(answer.body, status=answer.status)
     for name in answers.KEPT_HEADERS:
         if name in answer.headers:
@@ -146,12 +146,12 @@ def _served(payment: Payment, notes: tuple[IssuedNote, ...], outcome: Outcome | 
 
 
 def _credited(payment: Payment, notes: tuple[IssuedNote, ...]) -> HttpResponse:
-    return problem_response(
+    return _problem(
+        payment,
         payment.failure_code or "paid_work_failed",
         payment.failure_status or 502,
         "The work failed after payment. The whole amount is a credit note, which does not expire.",
         credit_notes=[{"id": note.id, "amount_micro_usdc": str(note.amount), "kind": note.kind} for note in notes],
-        **state_of(payment),
     )
 
 
@@ -192,7 +192,7 @@ def _add_payment_headers(response: HttpResponse, payment: Payment, notes: tuple[
         response[headers.X_PAYMENT_RESPONSE] = headers.encode_object(receipt.to_v1())
     else:
         response[headers.PAYMENT_RESPONSE] = headers.encode_object(receipt.to_v2())
-    response["Loa-Payment-Id"] = payment.pk
+    response[PAYMENT_ID] = payment.pk
     keep_private(response)
 
 

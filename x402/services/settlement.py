@@ -92,6 +92,8 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
     for item, result in zip(items, settlements.book_settlements(items), strict=True):
         if result.status in (ResultStatus.OK, ResultStatus.EXISTS):
             settled.append(item.payment_id)
+            if rows[item.payment_id].failure_code:
+                dead_letters.resolve_subject(queue="settlement", subject_id=item.payment_id, resolution="settled")
         elif result.status is ResultStatus.WRONG_STATE:
             _book_late_money(rows[item.payment_id], item)
         else:

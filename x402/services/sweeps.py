@@ -128,7 +128,7 @@ def _give_up_unclaimed() -> int:
     return given_up
 
 
-def _ids(query: str, parameters: list[object]) -> list[str]:
+def _ids(query: str, parameters: list[int]) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(query, [*parameters, SWEEP_LIMIT])
         return [row[0] for row in cursor.fetchall()]
