@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext_lazy
@@ -17,7 +18,7 @@ class LoaAdminSite(admin.AdminSite):
     index_title = gettext_lazy("The books today")
     index_template = "admin/first_page.html"
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The first page; figures of money only for those who may see journals and payments."""
         from loa_site.first_page import first_page  # the apps' admin modules register with this class, so it is first
 

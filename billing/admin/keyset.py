@@ -6,12 +6,13 @@ order would need another index. An id that names no row is answered 404.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.http import Http404, HttpRequest, QueryDict
 
 AFTER = "after"
@@ -20,7 +21,7 @@ BEFORE = "before"
 STOCK_PARAMETERS = ("o", "p", "all", "_facets", "_popup", "_to_field")
 
 
-def row_named(queryset: QuerySet[Any], identifier: str, *, keys: Sequence[str]) -> Model:
+def row_named(queryset: QuerySet[Model], identifier: str, *, keys: Sequence[str]) -> Model:
     """The `keys` of the row whose primary key was given as text. Raises Http404 for anything that is no such key."""
     primary_key = queryset.model._meta.pk
     if "\x00" in identifier:
@@ -85,24 +86,26 @@ class Page:
 
 
 class KeysetChangeList(ChangeList):
-    """Django's change list without its count; the order is the admin's `keyset`, descending."""
+    """Django's change list without its count; the order is that of `keys`, descending."""
+
+    keys: ClassVar[Sequence[str]] = ("pk",)
 
     def __init__(self, request: HttpRequest, *arguments: Any) -> None:
         self._asked = request.GET.copy()
         listed = request.GET.copy()
         for name in (AFTER, BEFORE, *STOCK_PARAMETERS):
             listed.pop(name, None)
-        request.GET = listed
+        request.GET = QueryDict(listed.urlencode())
         super().__init__(request, *arguments)
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
-        return [f"-{key}" for key in self.model_admin.keyset]
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
+        return [f"-{key}" for key in self.keys]
 
-    def get_ordering_field_columns(self) -> dict[int, str]:
+    def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         return {}
 
     def get_results(self, request: HttpRequest) -> None:
-        page = Page(self.queryset, keys=self.model_admin.keyset, query=self._asked, size=self.list_per_page)
+        page = Page(self.queryset, keys=self.keys, query=self._asked, size=self.list_per_page)
         self.result_list = page.rows
         self.newer_url, self.older_url = page.newer_url, page.older_url
         self.result_count = self.full_result_count = len(page.rows)

@@ -6,7 +6,7 @@ stays fast at ten million rows and nonsense in an address is refused instead of 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import ShowFacets
@@ -24,8 +24,13 @@ from billing.admin.sections import Link, Section
 ROWS_PER_PAGE = 50
 SEARCH_LENGTH_MAX = 120  # longer than any id we store
 
+if TYPE_CHECKING:
+    ModelAdminBase = admin.ModelAdmin[Any]
+else:
+    ModelAdminBase = admin.ModelAdmin
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+
+class ReadOnlyAdmin(ModelAdminBase):
     """Subclasses name `keyset`, `found_by` (exact) and `found_by_prefix`, and may add sections and links to a row."""
 
     keyset: ClassVar[Sequence[str]] = ("pk",)
@@ -58,9 +63,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
+        class ChangeList(KeysetChangeList):
+            keys = self.keyset
 
-    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        return ChangeList
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.found_by, *self.found_by_prefix)
 
     def get_search_results(
@@ -109,8 +117,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return super().change_view(request, object_id, form_url, {**title, **(extra_context or {}), **below})
 
 
-def url_of(model: type[Model] | str, primary_key: object) -> str:
-    """The page of one row; `model` is a class or `app_label.model_name`."""
+def url_of(model: Model | str, primary_key: int | str) -> str:
+    """The page of one row; `model` is a row of the same model, or `app_label.model_name`."""
     label = model if isinstance(model, str) else model._meta.label_lower
     return reverse(f"admin:{label.replace('.', '_')}_change", args=[quote(primary_key)])
 

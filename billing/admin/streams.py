@@ -51,8 +51,10 @@ class StreamAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Moments that may be infinite are read through a condition and never as they are."""
-        safe = {f"finite_{name}": finite(name) for name in MAY_BE_INFINITE}
-        return super().get_queryset(request).defer(*MAY_BE_INFINITE).annotate(**safe)
+        streams: QuerySet[Any] = super().get_queryset(request).defer(*MAY_BE_INFINITE)
+        for name in MAY_BE_INFINITE:
+            streams = streams.annotate(**{f"finite_{name}": finite(name)})
+        return streams
 
     def links_of(self, row: Stream, request: HttpRequest) -> list[Link]:
         return [Link("All journals", list_url("billing.journal"))]

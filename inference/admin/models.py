@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from billing.admin.formats import amount_of, moment_of
-from billing.admin.read_only import url_of
+from billing.admin.read_only import ModelAdminBase, url_of
 from billing.admin.sections import Column, Section
 from inference.models import Model, ModelPrice
 from inference.models.catalogue import MICRO_USD_PER_MILLION_TOKENS_MAX
@@ -48,7 +48,7 @@ class PublishPriceForm(forms.Form):
 
 
 @admin.register(Model)
-class ModelAdmin(admin.ModelAdmin):
+class ModelAdmin(ModelAdminBase):
     """Never deleted: payments and prices name it. Untick `is offered` to withdraw it from sale."""
 
     change_form_template = "admin/model_form.html"
@@ -64,7 +64,7 @@ class ModelAdmin(admin.ModelAdmin):
         """A model that is sold keeps its name: quotes and payments carry it."""
         return () if obj is None else ("name",)
 
-    def save_model(self, request: HttpRequest, obj: Model, form: forms.ModelForm, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Model, form: "forms.ModelForm[Model]", change: bool) -> None:
         super().save_model(request, obj, form, change)
         forget_snapshot()
 
@@ -110,7 +110,7 @@ class ModelAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/publish_price.html", context)
 
     def _model_of(self, request: HttpRequest, object_id: str) -> Model:
-        model = None if "\x00" in object_id else self.get_object(request, unquote(object_id))
+        model: Model | None = None if "\x00" in object_id else self.get_object(request, unquote(object_id))
         if model is None:
             raise Http404("No model has that id.")
         return model
