@@ -2,8 +2,9 @@
 
 from celery import shared_task
 
-from billing.services import anchors, dead_letters, finalize_drain
+from billing.services import anchors, dead_letters, finalize_drain, reservations
 from billing.services.anchor_signers import AnchorsNotConfigured
+from billing.services.expire_credit_notes import expire_credit_notes
 from billing.services.verification import verify_ledger
 from telemetry import names
 from telemetry.logging import get_logger
@@ -13,6 +14,7 @@ log = get_logger(__name__)
 BEAT_SCHEDULE = {
     "billing-drain-finalize": {"task": "billing.drain_finalize", "schedule": 5.0, "options": {"expires": 5}},
     "billing-escalate": {"task": "billing.escalate_dead_letters", "schedule": 300.0, "options": {"expires": 300}},
+    "billing-expire": {"task": "billing.expire", "schedule": 60.0, "options": {"expires": 60}},
     "billing-anchor": {"task": "billing.take_anchor", "schedule": 60.0, "options": {"expires": 60}},
     "billing-verify": {"task": "billing.verify_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
@@ -35,6 +37,12 @@ def drain_finalize() -> dict[str, int]:
 def escalate_dead_letters() -> int:
     """Report letters that have been open for too long; how many."""
     return len(dead_letters.escalate_overdue())
+
+
+@shared_task(name="billing.expire")
+def expire() -> dict[str, int]:
+    """Release prepaid holds and book notes whose time is over; how many of each."""
+    return {"released": reservations.release_expired(), "expired": expire_credit_notes()}
 
 
 @shared_task(name="billing.take_anchor")

@@ -1,5 +1,7 @@
 """The process's writer on real rows: tokens rise, a refusal lifts, a take-over ends the lease."""
 
+import time
+
 import pytest
 import redis
 
@@ -144,3 +146,30 @@ def test_without_redis_the_row_gives_the_lease_and_refuses_the_second(settings) 
     assert (again.stream, again.epoch) == (held.stream, held.epoch)
     assert acquire_stream("third", lease_seconds=1, stream=held.stream) is not None
     assert {row.stream for row in stream_rows()} >= {held.stream, other.stream}
+
+
+@pytest.mark.slow
+def test_an_idle_writer_takes_its_row_anew_before_it_writes() -> None:
+    writer = StreamWriter(lease_seconds=1, keepalive_seconds=0.2)
+    try:
+        first = writer.write(lambda ticket: ticket)
+        time.sleep(1.2)
+        second = writer.write(lambda ticket: ticket)
+    finally:
+        writer.release()
+
+    assert (second.stream, second.epoch) == (first.stream, first.epoch + 1)
+    assert second.token > first.token
+
+
+@pytest.mark.slow
+def test_the_lease_is_kept_alive_while_its_writer_lives(redis_client: redis.Redis) -> None:
+    writer = StreamWriter(lease_seconds=1, keepalive_seconds=0.2)
+    try:
+        stream = writer.write(lambda ticket: ticket).stream
+        time.sleep(1.5)
+        holder = redis_client.get(fence_keys(stream).lease)
+    finally:
+        writer.release()
+
+    assert holder == writer.holder.encode()
