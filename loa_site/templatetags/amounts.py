@@ -9,11 +9,11 @@ register = template.Library()
 
 @register.filter
 def usdc(amount_micro_usdc: str | int | None) -> str:
-    """MicroUSDC, as an integer or as the API's decimal string, in USDC with all six digits; a dash for nothing.
+    """MicroUSDC, an integer or the API's decimal string, in USDC with six digits and no unit; a dash for nothing.
 
     >>> usdc("1300"), usdc(None)
-    ('0.001300 USDC', '–')
+    ('0.001300', '–')
     """
     if amount_micro_usdc in (None, ""):
         return NOTHING
-    return f"{human(int(amount_micro_usdc), digits=MICRO_DIGITS)} USDC"
+    return human(int(amount_micro_usdc), digits=MICRO_DIGITS)

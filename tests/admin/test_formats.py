@@ -7,6 +7,7 @@ import pytest
 from billing.admin import charts
 from billing.admin.charts import Chart, Series
 from billing.admin.formats import amount_of, human, short_of
+from loa_site.templatetags import amounts
 from x402.admin import payments
 
 
@@ -45,6 +46,6 @@ def test_bars_stand_on_each_other_and_never_leave_the_drawing():
     assert list(chart.table) == [("a", ("3", "7"))]
 
 
-@pytest.mark.parametrize("module", [charts, payments])
+@pytest.mark.parametrize("module", [amounts, charts, payments])
 def test_the_examples_in_the_documentation_hold(module):
     assert doctest.testmod(module).failed == 0
