@@ -57,7 +57,7 @@ END $$;
 
 CREATE FUNCTION billing.check_batch_has_postings() RETURNS trigger
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET join_collapse_limit = 1 SET jit = off AS $$
 DECLARE
     bad_count bigint;
 BEGIN

@@ -27,7 +27,7 @@ CREATE FUNCTION billing.append_batch(
     OUT stream integer, OUT token bigint, OUT first_sequence bigint, OUT statuses text, OUT hashes bytea, OUT details jsonb)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, billing, pg_temp SET lock_timeout = '5s' SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET join_collapse_limit = 1 SET jit = off AS $$
 DECLARE
     largest CONSTANT bigint := 9223372036854775807;
     journal_count CONSTANT integer := cardinality(p_ids);

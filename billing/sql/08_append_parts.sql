@@ -60,15 +60,11 @@ LANGUAGE plpgsql AS $$
 DECLARE
     sequence bigint := p_stream.sequence;
     recorded_micros CONSTANT text := (extract(epoch FROM p_recorded) * 1000000)::bigint;
-    entry_ids text[] := array_fill(NULL::text, ARRAY[cardinality(p_ids)]);
-    approval_ids text[] := entry_ids;
-    reversed_ids text[] := entry_ids;
-    metadata text[] := p_metadata;
-    effective timestamptz[] := array_fill(p_recorded, ARRAY[cardinality(p_ids)]);
-    sequences bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_ids)]);
-    previous bytea[] := array_fill('\x'::bytea, ARRAY[cardinality(p_ids)]);
+    sequences bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(p_ids)]);
+    previous bytea[] := array_fill(NULL::bytea, ARRAY[cardinality(p_ids)]);
     own bytea[] := previous;
-    lo integer; hi integer := 0; i integer; canonical text; option jsonb; effective_micros text;
+    options jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(p_ids)]);
+    lo integer; hi integer := 0; i integer; canonical text; facts text; effective_micros text;
 BEGIN
     head := p_stream.head;
     hashes := '\x';
@@ -78,25 +74,23 @@ BEGIN
         CONTINUE WHEN p_verdicts[j] <> 'ok';
         sequence := sequence + 1;
         effective_micros := recorded_micros;
-        IF p_options IS NOT NULL THEN
-            option := nullif(p_options -> (j - 1), 'null');
-            entry_ids[j] := option #>> '{entry,id}';
-            approval_ids[j] := option ->> 'approval';
-            reversed_ids[j] := option ->> 'reverses';
-            IF option ? 'effective_at' THEN
-                effective[j] := (option ->> 'effective_at')::timestamptz;
-                effective_micros := (extract(epoch FROM effective[j]) * 1000000)::bigint;
+        facts := '0:0:0:';
+        IF p_options IS NOT NULL AND p_options -> (j - 1) <> 'null' THEN
+            options[j] := p_options -> (j - 1);
+            SELECT string_agg(octet_length(u.fact) || ':' || u.fact, '' ORDER BY u.place) INTO facts
+            FROM unnest(ARRAY[coalesce(options[j] #>> '{entry,id}', ''), coalesce(options[j] ->> 'approval', ''),
+                              coalesce(options[j] ->> 'reverses', '')]) WITH ORDINALITY AS u(fact, place);
+            IF options[j] ? 'effective_at' THEN
+                effective_micros := (extract(epoch FROM (options[j] ->> 'effective_at')::timestamptz) * 1000000)::bigint;
             END IF;
         END IF;
-        IF metadata[j] <> '{}' THEN
-            metadata[j] := metadata[j]::jsonb::text;
+        IF p_metadata[j] <> '{}' THEN
+            p_metadata[j] := p_metadata[j]::jsonb::text;
         END IF;
         canonical := p_stream.id || ',' || sequence || ',' || effective_micros || ',' || recorded_micros || ',' || encode(p_hashes[j], 'hex') || ','
             || octet_length(p_ids[j]) || ':' || p_ids[j] || octet_length(p_kinds[j]) || ':' || p_kinds[j] || octet_length(p_keys[j]) || ':' || p_keys[j]
-            || octet_length(p_correlations[j]) || ':' || p_correlations[j] || octet_length(metadata[j]) || ':' || metadata[j]
-            || octet_length(coalesce(entry_ids[j], '')) || ':' || coalesce(entry_ids[j], '')
-            || octet_length(coalesce(approval_ids[j], '')) || ':' || coalesce(approval_ids[j], '')
-            || octet_length(coalesce(reversed_ids[j], '')) || ':' || coalesce(reversed_ids[j], '') || p_sizes[j] || ';';
+            || octet_length(p_correlations[j]) || ':' || p_correlations[j] || octet_length(p_metadata[j]) || ':' || p_metadata[j]
+            || facts || p_sizes[j] || ';';
         FOR p IN lo..hi LOOP
             i := p_posting_accounts[p];
             canonical := canonical || p_account_ids[i] || ',' || p_shards[i] || ',' || p_versions[p] || ',' || p_amounts[p] || ',' || p_after[p] || ';';
@@ -109,10 +103,11 @@ BEGIN
     END LOOP;
     INSERT INTO billing.journal (id, stream, sequence, kind, key, body_hash, previous_hash, hash, posting_count, effective_at, recorded_at,
                                  correlation_id, entry_id, approval_id, reverses, metadata, batch_first, closes_batch)
-    SELECT u.id, p_stream.id, u.sequence, u.kind, u.key, u.body_hash, u.previous, u.own, u.size, u.effective, p_recorded,
-           u.correlation, u.entry_id, u.approval_id, u.reversed_id, u.metadata::jsonb, p_stream.sequence + 1, u.sequence = p_stream.sequence + p_accepted
-    FROM unnest(p_ids, sequences, p_kinds, p_keys, p_hashes, previous, own, p_sizes, effective, p_correlations, entry_ids, approval_ids,
-                reversed_ids, metadata, p_verdicts)
-         AS u(id, sequence, kind, key, body_hash, previous, own, size, effective, correlation, entry_id, approval_id, reversed_id, metadata, verdict)
-    WHERE u.verdict = 'ok';
+    SELECT u.id, p_stream.id, u.sequence, u.kind, u.key, u.body_hash, u.previous, u.own, u.size,
+           coalesce((u.option ->> 'effective_at')::timestamptz, p_recorded), p_recorded, u.correlation, u.option #>> '{entry,id}',
+           u.option ->> 'approval', u.option ->> 'reverses', u.metadata::jsonb, p_stream.sequence + 1,
+           u.sequence = p_stream.sequence + p_accepted
+    FROM unnest(p_ids, sequences, p_kinds, p_keys, p_hashes, previous, own, p_sizes, p_correlations, p_metadata, options)
+         AS u(id, sequence, kind, key, body_hash, previous, own, size, correlation, metadata, option)
+    WHERE u.sequence IS NOT NULL;
 END $$;

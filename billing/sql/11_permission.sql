@@ -65,7 +65,9 @@ BEGIN
         IF asked.id IS NULL OR granted.approval_id IS NULL OR granted.checker = asked.maker OR granted.content_hash <> asked.content_hash
            OR asked.expires_at <= p_now OR effects.uses ? ('approval:' || asked.id)
            OR EXISTS (SELECT FROM billing.journal j WHERE j.approval_id = asked.id)
-           OR asked.content_hash <> billing.approval_hash(p_kind.kind, target, billing.target_version(target), p_denomination, amount, destination) THEN
+           -- A kind without postings has neither denomination nor amount of its own; a hash of NULL would fit everything.
+           OR asked.content_hash IS DISTINCT FROM billing.approval_hash(p_kind.kind, target, billing.target_version(target),
+                  coalesce(p_denomination, asked.denomination), coalesce(amount, asked.amount), destination) THEN
             verdict := 'approval_invalid';
             detail := jsonb_build_object('approval_id', p_option ->> 'approval');
         END IF;
