@@ -6,6 +6,7 @@ or asks for a database of its own with `own_database`.
 """
 
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,15 @@ def _never_flush() -> Iterator[None]:
     TransactionTestCase._fixture_teardown = close_connections
     yield
     TransactionTestCase._fixture_teardown = original
+
+
+@pytest.fixture(autouse=True)
+def _settlers_rest() -> Iterator[None]:
+    """No settler of this process works beyond the test that woke it."""
+    yield
+    settler = sys.modules.get("x402.services.settler")
+    if settler is not None:
+        assert settler.rest()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Fixtures of the payment side: the local chain, and buyers a test has for itself."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.conf import settings
@@ -9,16 +9,13 @@ from django.conf import settings
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
-from x402.services import settler
 
 
 @pytest.fixture(autouse=True)
-def _forget_other_tests() -> Iterator[None]:
-    """Nothing is remembered of another test's views, and no settler works beyond its test."""
+def _forget_other_tests() -> None:
+    """Nothing is remembered of another test's views."""
     paid_urls.runs.clear()
     paid_urls.gate.set()
-    yield
-    assert settler.rest()
 
 
 @pytest.fixture

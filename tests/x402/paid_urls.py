@@ -13,10 +13,6 @@ gate = threading.Event()
 gate.set()
 
 
-def _context(request: HttpRequest) -> object:
-    return request.x402
-
-
 @requires_payment(price="$0.01", description="A fixed price")
 def fixed(request: HttpRequest) -> HttpResponse:
     runs["fixed"] += 1
@@ -55,7 +51,20 @@ def slow(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"slow": True})
 
 
+@requires_payment(price=6_000)
+def expensive(request: HttpRequest) -> HttpResponse:
+    request.x402.charge(700)
+    return JsonResponse({"ok": True})
+
+
+@requires_payment(price="$0.01")
+def failing_dear(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("the work broke")
+
+
 urlpatterns = [
+    path("expensive", expensive),
+    path("failing-dear", failing_dear),
     path("fixed", fixed),
     path("metered", metered),
     path("dearer", dearer_than_promised),

@@ -106,3 +106,60 @@ def test_two_tabs_cannot_spend_one_note_twice(with_credit: Buyer) -> None:
     assert paid_urls.runs["slow"] == 1
     assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 1_300
     assert not Payment.objects.filter(payer=with_credit.address.lower(), state__in=["verified", "serving"]).exists()
+
+
+def test_a_proven_wallet_pays_the_rest_of_a_price_on_the_chain(with_credit: Buyer, chain: LocalChain) -> None:
+    balance = chain.balance_of(with_credit.address)
+    first = terms_of(with_credit.ask("/fixed"))
+
+    challenge = with_credit.ask("/fixed", None, {"SIGN-IN-WITH-X": with_credit.prove(first)})
+    mixed = terms_of(challenge)
+    response = with_credit.ask("/fixed", None, {"PAYMENT-SIGNATURE": with_credit.v2_header(mixed)})
+
+    assert challenge.json()["credit_applied_micro_usdc"] == "3300"
+    assert mixed["accepts"][0]["amount"] == "6700"
+    assert response.status_code == 200, response.content
+    assert receipt_of(response)["extensions"]["loa"]["charged_micro_usdc"] == "10000"
+    assert chain.balance_of(with_credit.address) == balance - 6_700
+    assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 0
+
+
+def test_a_mixed_payment_charges_credit_first_and_returns_the_rest_as_change(
+    with_credit: Buyer, chain: LocalChain
+) -> None:
+    with_credit.buy("/failing")  # 5,300 MicroUSDC of credit now
+    expensive = terms_of(with_credit.ask("/expensive"))
+    mixed = terms_of(with_credit.ask("/expensive", None, {"SIGN-IN-WITH-X": with_credit.prove(expensive)}))
+
+    response = with_credit.ask("/expensive", None, {"PAYMENT-SIGNATURE": with_credit.v2_header(mixed)})
+
+    assert mixed["accepts"][0]["amount"] == "700"
+    assert response.status_code == 200, response.content
+    assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 6_000 - 700
+
+
+def test_credit_that_is_gone_before_the_payment_costs_nothing(with_credit: Buyer, chain: LocalChain) -> None:
+    balance = chain.balance_of(with_credit.address)
+    first = terms_of(with_credit.ask("/fixed"))
+    mixed = terms_of(with_credit.ask("/fixed", None, {"SIGN-IN-WITH-X": with_credit.prove(first)}))
+    spent = terms_of(with_credit.ask("/metered", {"n": 1}))
+    with_credit.ask("/metered", {"n": 1}, {"SIGN-IN-WITH-X": with_credit.prove(spent)})
+
+    response = with_credit.ask("/fixed", None, {"PAYMENT-SIGNATURE": with_credit.v2_header(mixed)})
+
+    assert (response.status_code, response.json()["code"]) == (402, "credit_changed")
+    assert chain.balance_of(with_credit.address) == balance
+    assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 2_600
+    assert paid_urls.runs["fixed"] == 0
+
+
+def test_failed_work_gives_both_parts_of_a_mixed_payment_back(with_credit: Buyer, chain: LocalChain) -> None:
+    balance = chain.balance_of(with_credit.address)
+    first = terms_of(with_credit.ask("/failing-dear"))
+    mixed = terms_of(with_credit.ask("/failing-dear", None, {"SIGN-IN-WITH-X": with_credit.prove(first)}))
+
+    response = with_credit.ask("/failing-dear", None, {"PAYMENT-SIGNATURE": with_credit.v2_header(mixed)})
+
+    assert (response.status_code, response.json()["code"]) == (502, "paid_work_failed")
+    assert chain.balance_of(with_credit.address) == balance - 6_700
+    assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 10_000

@@ -17,6 +17,7 @@ from x402.selectors.payments import payment_of
 from x402.services import (
     credit_payments,
     evidence,
+    mixed_payments,
     offers,
     paid_requests,
     proofs,
@@ -74,6 +75,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
         if is_new:
+            mixed_payments.hold_credit(known)
             crash_point("before_settle")
             return _follow(known, work)
     return _answer_known(known, incoming, work)
@@ -89,7 +91,8 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
         return _follow(spent, work)
-    return offers.challenge(endpoint, incoming, quotation)
+    credit = mixed_payments.applicable_credit(incoming, quotation)
+    return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
 
 
 def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) -> HttpResponse:
@@ -115,6 +118,8 @@ def _claim_again(payment: Payment) -> None:
     """A retry brings an abandoned payment back to life: look on the chain first, then let it be settled again."""
     if payment.state == PaymentState.SETTLEMENT_UNKNOWN:
         evidence.resolve(payment)
+    elif payment.state == PaymentState.VERIFIED:
+        mixed_payments.hold_credit(payment)
     verification.renew_claim(payment)
 
 

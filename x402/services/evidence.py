@@ -17,6 +17,8 @@ from x402.chain.verification_state import authorization_state
 from x402.facilitators.base import Evidence
 from x402.models import Payment, PaymentState
 from x402.protocol.payload import Authorization
+from x402.selectors.payments import payment_of
+from x402.services import mixed_payments
 from x402.services.facilitator_choice import rpc_of
 from x402.services.settlement import book_evidence
 
@@ -95,6 +97,7 @@ def bury(payment: Payment, *, reason: str) -> bool:
     ).update(state=PaymentState.DEAD, failure_code=reason)
     if moved:
         dead_letters.resolve_subject(queue="settlement", subject_id=payment.pk, resolution=reason)
+        mixed_payments.end_credit(payment_of(payment.pk))
         log.info(names.PAYMENT_DIED, payment_id=payment.pk, reason=reason)
     return bool(moved)
 

@@ -21,7 +21,7 @@ from telemetry.tracing import traced
 from x402.chain.network_settings import networks
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
-from x402.services import answers
+from x402.services import answers, mixed_payments
 from x402.services.answers import Answer
 from x402.services.crash_points import crash_point
 from x402.services.serving_leases import leases
@@ -140,7 +140,7 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
     request = _request(
         payment,
         attempt=attempt,
-        cost_micro_usdc=cost,
+        cost_micro_usdc=cost - mixed_payments.credit_share(payment, charged),
         to_state=PaymentState.SERVED,
         changes={"charged_micro_usdc": charged, "overrun_micro_usdc": cost - charged},
     )
@@ -152,6 +152,7 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
         log.warning(names.DEAD_LETTER_ENQUEUED, payment_id=payment.pk, reason=str(deferred))
     payment.charged_micro_usdc = charged
     payment.state = PaymentState.SERVED
+    mixed_payments.end_credit(payment)
     return notes
 
 
@@ -168,6 +169,7 @@ def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int
         reason=code,
     )
     payment.state, payment.failure_code, payment.failure_status = PaymentState.CREDITED, code, status
+    mixed_payments.end_credit(payment)
     log.info(names.PAYMENT_CREDITED, payment_id=payment.pk, code=code)
     return _issued(finalized, kind="owed")
 
@@ -188,7 +190,7 @@ def _request(
         account_id=payment.account_id,
         wallet=payment.payer,
         denomination=asset.asset_id if asset else f"{payment.network}/erc20:{payment.asset}",
-        held_micro_usdc=payment.held_micro_usdc,
+        held_micro_usdc=payment.amount_micro_usdc if mixed_payments.is_mixed(payment) else payment.held_micro_usdc,
         cost_micro_usdc=cost_micro_usdc,
         correlation_id=payment.correlation_id,
         transition=Transition(

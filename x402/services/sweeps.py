@@ -13,7 +13,7 @@ from telemetry import names
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
-from x402.services import evidence
+from x402.services import evidence, mixed_payments
 from x402.services.serving import credit_failed_work
 from x402.services.waiting import watch
 
@@ -41,6 +41,7 @@ def sweep_payments() -> Swept:
     resolved = _resolve_unknown()
     crashed = sum(credit_if_crashed(payment_id) for payment_id in _ids(_CRASHED, []))
     unserved = sum(_credit_unserved(payment_id) for payment_id in _ids(_UNSERVED, [UNSERVED_HOURS]))
+    mixed_payments.end_open_credits(SWEEP_LIMIT)
     return Swept(became_unknown, resolved, crashed, unserved, _give_up_unclaimed())
 
 
