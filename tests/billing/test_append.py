@@ -11,6 +11,7 @@ from billing.domain.errors import InsideTransaction, InvalidJournal, KeyReused, 
 from billing.domain.journal import Journal, JournalKind, Posting
 from billing.services import append_journal, credit_spending, finalization, reservations
 from billing.services.append_journal import append, append_in_transaction
+from billing.services.events import close_period
 from telemetry.identifiers import new_id
 from tests.factories import ledger
 from tests.factories.ledger import PaidCall, prepaid_account, reserve_journal, suspense_journal, unique
@@ -212,16 +213,14 @@ def test_threads_that_append_at_once_are_written_once_each():
 
 
 def test_a_closed_period_takes_nothing_dated_into_it():
-    from billing.services.events import close_period
-
-    now = dt.datetime.now(dt.UTC)
-    close_period(until=now, closed_by="ada")
+    until = ledger.next_period_end()
+    close_period(until=until, closed_by="ada")
 
     results = append(
         [
-            suspense_journal(effective_at=now - dt.timedelta(seconds=1)),
-            suspense_journal(effective_at=now + dt.timedelta(milliseconds=1)),
-            suspense_journal(effective_at=now + dt.timedelta(days=2)),
+            suspense_journal(effective_at=until),
+            suspense_journal(effective_at=until + dt.timedelta(microseconds=1)),
+            suspense_journal(effective_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=2)),
         ]
     )
 

@@ -6,6 +6,7 @@ Every test makes its own accounts, because the ledger is never emptied.
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -169,6 +170,11 @@ def suspense_journal(amount: int = 5, *, key: str | None = None, **changes: Any)
         posting_rules.deposit_unmatched(denomination=USDC, treasury=TREASURY, amount=amount),
         **changes,
     )
+
+
+def next_period_end() -> datetime:
+    """A moment in the distant past up to which no period is closed yet; tests that close one take the next."""
+    return one("SELECT greatest(max(closed_until), '2001-01-01') + interval '1 minute' FROM billing.stream")[0]
 
 
 def statuses(results: Sequence[Result]) -> list[str]:

@@ -10,6 +10,7 @@ from django.db import OperationalError, connection, transaction
 from billing.domain import accounts, errors
 from billing.services import reservations
 from billing.services.append_journal import append, append_in_transaction
+from billing.services.events import close_period
 from telemetry.identifiers import new_id
 from tests.factories import ledger
 from tests.factories.ledger import prepaid_account, reserve_journal, suspense_journal, unique
@@ -124,11 +125,7 @@ def test_accounts_opened_by_many_at_once_are_opened_once():
 
 
 def test_a_batch_in_flight_cannot_post_into_a_period_that_closes_meanwhile():
-    from datetime import UTC, datetime
-
-    from billing.services.events import close_period
-
-    until = datetime.now(UTC)
+    until = ledger.next_period_end()
     entered, closed = threading.Event(), threading.Event()
 
     def write_slowly():
