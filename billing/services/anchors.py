@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 ANCHOR_SECONDS: Final = 600
 ANCHOR_JOURNALS: Final = 10_000
+ANCHORS_READ: Final = 200  # an anchor of many streams is some ten kilobytes
 GENESIS: Final = hashlib.sha256(b"loa.anchor").digest()
 ANCHOR_LOCK: Final = 0x10A_0A0C  # an advisory lock's number: one anchor is taken at a time
 
@@ -132,25 +133,35 @@ def write_out() -> int:
 
 
 def anchors_after(anchor_id: int) -> Iterator[Anchor]:
-    """The stored anchors after that one, in order."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, (extract(epoch FROM taken_at) * 1000000)::bigint, heads, journal_count, trial_balance,"
-            " timeline, previous_digest, digest, signature, key_id FROM billing.anchor WHERE id > %s ORDER BY id",
-            [anchor_id],
-        )
-        rows = cursor.fetchall()
-    for number, taken_at, heads, count, trial, timeline, previous, digest, signature, key_id in rows:
-        content = {
-            "schema_version": 1,
-            "taken_at_micros": str(taken_at),
-            "heads": json.loads(heads),
-            "journal_count": count,
-            "trial_balance": json.loads(trial),
-            "timeline": timeline,
-            "previous_digest": bytes(previous).hex(),
-        }
-        yield Anchor(number, content, bytes(digest), bytes(signature), key_id)
+    """The stored anchors after that one, in order, read some at a time."""
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, (extract(epoch FROM taken_at) * 1000000)::bigint, heads, journal_count, trial_balance,"
+                " timeline, previous_digest, digest, signature, key_id FROM billing.anchor WHERE id > %s"
+                " ORDER BY id LIMIT %s",
+                [anchor_id, ANCHORS_READ],
+            )
+            rows = cursor.fetchall()
+        for row in rows:
+            yield _anchor(*row)
+        if len(rows) < ANCHORS_READ:
+            return
+        anchor_id = rows[-1][0]
+
+
+def _anchor(*row: Any) -> Anchor:
+    number, taken_at, heads, count, trial_balance, timeline, previous, digest, signature, key_id = row
+    content = {
+        "schema_version": 1,
+        "taken_at_micros": str(taken_at),
+        "heads": json.loads(heads),
+        "journal_count": count,
+        "trial_balance": json.loads(trial_balance),
+        "timeline": timeline,
+        "previous_digest": bytes(previous).hex(),
+    }
+    return Anchor(number, content, bytes(digest), bytes(signature), key_id)
 
 
 def _statement(cursor: Any, *, previous_digest: bytes) -> dict[str, Any]:

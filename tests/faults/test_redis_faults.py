@@ -257,6 +257,20 @@ class TestCorruptFence:
 
         assert client.get(fence_keys(0).issuer) == b"abc"
 
+    def test_an_approval_of_another_kind_resets_nothing(self, own_ledger: OwnLedger, client: redis.Redis) -> None:
+        append([ledger.suspense_journal()])
+        client.set(fence_keys(0).issuer, "abc")
+        ledger.rows(
+            "SELECT billing.request_approval('apr_other', 'manual_credit', 'stream:0', 'MicroUSD', 1, 'stream:0', 'x',"
+            " 'ada', 600)"
+        )
+
+        with pytest.raises(ApprovalInvalid):
+            fence.reset_fence(0, approval_id="apr_other", checker="grace")
+
+        assert client.get(fence_keys(0).issuer) == b"abc"
+        assert ledger.rows("SELECT id FROM billing.journal WHERE kind = 'fence_reset'") == []
+
     def test_a_stream_without_tokens_left_refuses_to_append(self, own_ledger: OwnLedger, client: redis.Redis) -> None:
         append([ledger.suspense_journal()])
         client.set(fence_keys(0).issuer, str(2**53 - 1))
