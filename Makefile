@@ -7,7 +7,7 @@ ONCE ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve stop reset test services services-stop lock contracts \
+.PHONY: help setup demo serve stop reset test attacks services services-stop lock contracts \
 	check format lint types layers migrations openapi openapi-diff deploy dependencies
 
 help: ## list the targets
@@ -30,6 +30,9 @@ reset: setup ## remove all local data
 
 test: setup ## the whole test suite on real services; ARGS="tests/billing -k fence" narrows it
 	@$(PYTHON) -m loa_site.local test $(ARGS)
+
+attacks: setup ## the published attacks on x402, on real services; prints leakage, loss and wasted work
+	@LOA_WAIT_SECONDS=8 $(PYTHON) -m loa_site.local test tests/attacks -m attacks $(ARGS)
 
 services: setup ## leave Postgres, Redis and the chain running for `test --reuse`
 	@$(PYTHON) -m loa_site.local services --keep

@@ -20,6 +20,7 @@ from x402.services import (
     mixed_payments,
     offers,
     paid_requests,
+    preused,
     proofs,
     responses,
     settler,
@@ -73,7 +74,10 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     if known is None:
         require_rate("wallet", "0x" + presented.authorization.from_.hex())
         quotation = endpoint.price.maximum(incoming.priced)
-        known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+        try:
+            known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+        except verification.NonceAlreadyUsed as used:
+            known, is_new = preused.recognise(used, presented, incoming=incoming, endpoint=endpoint)
         if is_new:
             mixed_payments.hold_credit(known)
             crash_point("before_settle")
@@ -116,8 +120,11 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
 
 def _claim_again(payment: Payment) -> None:
     """A retry brings an abandoned payment back to life: look on the chain first, then let it be settled again."""
+    preused.give_back(payment)
     if payment.state == PaymentState.SETTLEMENT_UNKNOWN:
         evidence.resolve(payment)
+        if payment.state == PaymentState.SETTLEMENT_UNKNOWN and not verification.may_be_sent_again(payment):
+            return
     elif payment.state == PaymentState.VERIFIED:
         mixed_payments.hold_credit(payment)
     verification.renew_claim(payment)
@@ -141,6 +148,8 @@ def _follow(payment: Payment, work: Work) -> HttpResponse:
                 return responses.of_final(payment, work.outcome)
             if payment.state == PaymentState.SERVING and _took_over_crashed(payment, work):
                 payment = payment_of(payment.pk)
+            if payment.state == PaymentState.SETTLEMENT_UNKNOWN and _is_resolved(payment):
+                continue
             if payment.is_final:
                 return responses.of_final(payment)
             remaining = deadline - time.monotonic()
@@ -149,6 +158,11 @@ def _follow(payment: Payment, work: Work) -> HttpResponse:
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))
             payment = _news_of(payment, ticket)
+
+
+def _is_resolved(payment: Payment) -> bool:
+    """Whether the chain shows by now what became of it: somebody else may have carried the authorization (attack 6)."""
+    return evidence.resolve(payment) != PaymentState.SETTLEMENT_UNKNOWN
 
 
 def _news_of(payment: Payment, ticket: Ticket) -> Payment:

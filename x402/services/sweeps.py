@@ -52,7 +52,9 @@ WHERE id IN (
   SELECT id FROM x402_payment WHERE state = 'settling' AND lease_until < clock_timestamp()
   ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)
 """
-_UNKNOWN = "SELECT id FROM x402_payment WHERE state = 'settlement_unknown' ORDER BY created_at LIMIT %s"
+# Those not looked at for longest come first: payments that stay unknown must not keep others waiting.
+_UNKNOWN = "SELECT id FROM x402_payment WHERE state = 'settlement_unknown' ORDER BY updated_at LIMIT %s"
+_LOOKED_AT = "UPDATE x402_payment SET updated_at = clock_timestamp() WHERE id = %s AND state = 'settlement_unknown'"
 _CRASHED = (
     "SELECT id FROM x402_payment WHERE state = 'serving' AND lease_until < clock_timestamp()"
     " AND (on_crash <> 'rerun' OR attempt > 1 OR lease_until < clock_timestamp() - interval '1 minute')"
@@ -111,7 +113,11 @@ def _resolve_unknown() -> int:
     resolved = 0
     for payment_id in _ids(_UNKNOWN, []):
         payment = Payment.objects.get(pk=payment_id)
-        resolved += evidence.resolve(payment) != PaymentState.SETTLEMENT_UNKNOWN
+        if evidence.resolve(payment) != PaymentState.SETTLEMENT_UNKNOWN:
+            resolved += 1
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(_LOOKED_AT, [payment_id])
     return resolved
 
 

@@ -17,9 +17,15 @@ from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.identifiers import new_id, new_payment_id
 from telemetry.tracing import annotate, inject_context, traced
-from x402.chain.network_settings import Asset, Network, network_of
-from x402.chain.verification_state import AuthorizationState, authorization_state, require_payable
-from x402.models import Payment, PaymentState
+from x402.chain.network_settings import Asset, Network, network_of, networks
+from x402.chain.rpc import RpcFailure
+from x402.chain.verification_state import (
+    AuthorizationState,
+    authorization_state,
+    require_payable,
+    verify_chain_state,
+)
+from x402.models import Payment, PaymentState, SettlementAttempt
 from x402.pricing import Quotation
 from x402.protocol import quote_token
 from x402.protocol.errors import MalformedPayment, PaymentRefused, QuoteRefused
@@ -27,6 +33,7 @@ from x402.protocol.payload import Authorization, Payload, read_payload
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, require_accepted
 from x402.protocol.schemes import exact_eip3009
+from x402.protocol.schemes.exact_eip3009 import ChainQuestions
 from x402.selectors.payments import payment_by_replay_key
 from x402.services import payment_rows
 from x402.services.endpoints import Endpoint
@@ -37,7 +44,8 @@ from x402.services.paid_requests import PaidRequest
 
 CLAIM_MARGIN_SECONDS = 5
 BLOCKS_TO_INCLUDE = 2
-LATEST_VALID_BEFORE = 4_102_444_800  # 2100: an authorization without an end could come back for ever (R5)
+ATTEMPTS_MAX = 5  # transactions that may carry one payment; each that reverts costs us gas
+LONGEST_LIFE_SECONDS = 24 * 3600  # until it ends an unpaid authorization must be watched, since it may come back (R5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,12 @@ class Presented:
 
 
 class NonceAlreadyUsed(Exception):
-    """Raised when the chain shows the nonce used and nothing proves that it was used to pay us for this (R11)."""
+    """Raised when the chain shows the nonce used: by a transfer that may still be for this quote, or not (R11)."""
+
+    def __init__(self, quote: QuoteToken | None, price_version: int) -> None:
+        super().__init__("this authorization was used or cancelled")
+        self.quote = quote
+        self.price_version = price_version
 
 
 def decode(incoming: PaidRequest) -> Presented:
@@ -117,8 +130,10 @@ def verify(
         asset=presented.asset.address,
         multicall3=presented.network.multicall3,
     )
+    if seen.authorizations[0].is_used:
+        raise NonceAlreadyUsed(quote, agreed.price_version)
     _require_chain(presented, seen.authorizations[0], chain_now=seen.block.timestamp)
-    return _insert(_row(presented, incoming, endpoint, quote=quote, price_version=agreed.price_version), presented)
+    return insert(presented, incoming=incoming, endpoint=endpoint, quote=quote, price_version=agreed.price_version)
 
 
 def _quote_of(presented: Presented, incoming: PaidRequest) -> QuoteToken | None:
@@ -177,17 +192,15 @@ def _require_terms(presented: Presented, incoming: PaidRequest, requirements: Re
     exact_eip3009.require_terms(requirements, presented.authorization)
     if presented.authorization.value > loa("PAYMENT_CEILING_MICRO_USDC"):
         raise PaymentRefused("invalid_exact_evm_payload_authorization_value", "The payment is above the ceiling.")
-    if presented.authorization.valid_before > LATEST_VALID_BEFORE:
+    if presented.authorization.valid_before > int(time.time()) + LONGEST_LIFE_SECONDS:
         raise PaymentRefused(
-            "invalid_exact_evm_payload_authorization_valid_before", "An authorization must end within this century."
+            "invalid_exact_evm_payload_authorization_valid_before", "An authorization must end within 24 hours."
         )
     budget = exact_eip3009.SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
     exact_eip3009.require_window(presented.authorization, now=int(time.time()), settlement_budget_seconds=budget)
 
 
 def _require_chain(presented: Presented, state: AuthorizationState, *, chain_now: int) -> None:
-    if state.is_used:
-        raise NonceAlreadyUsed
     require_payable(state, value=presented.authorization.value)
     if presented.authorization.valid_before <= chain_now:
         raise PaymentRefused("invalid_exact_evm_payload_authorization_valid_before", "The authorization has expired.")
@@ -238,7 +251,21 @@ def _row(
     return payment
 
 
-def _insert(payment: Payment, presented: Presented) -> tuple[Payment, bool]:
+def insert(
+    presented: Presented,
+    *,
+    incoming: PaidRequest,
+    endpoint: Endpoint,
+    quote: QuoteToken | None,
+    price_version: int,
+    failure_code: str = "",
+) -> tuple[Payment, bool]:
+    """The row of this authorization, and whether this call made it: the replay guard.
+
+    `failure_code` marks a payment that will not be served from its first moment on.
+    """
+    payment = _row(presented, incoming, endpoint, quote=quote, price_version=price_version)
+    payment.failure_code = failure_code
     is_new = payment_rows.insert(payment)
     annotate({names.IS_REPLAY: not is_new})
     if is_new:
@@ -257,6 +284,29 @@ def claim_until() -> datetime:
 def credit_deadline() -> int:
     """When a credit spend that was never held is given up. Units: Unix seconds."""
     return int(datetime.now(tz=UTC).timestamp()) + loa("QUOTE_TTL_SECONDS")
+
+
+def may_be_sent_again(payment: Payment) -> bool:
+    """Whether another transaction could settle this payment: the nonce is unused, the balance covers it, and it has
+    not failed too often already. Otherwise a payer whose money is gone could have us pay gas for every retry.
+
+    An unreachable chain says nothing, and nothing is sent then.
+    """
+    if SettlementAttempt.objects.filter(payment_id=payment.pk).count() >= ATTEMPTS_MAX:
+        return False
+    network = networks()[payment.network]
+    question = ChainQuestions(
+        asset=bytes.fromhex(payment.asset[2:]),
+        payer=bytes.fromhex(payment.payer[2:]),
+        nonce=bytes.fromhex(payment.nonce[2:]),
+        value=payment.amount_micro_usdc,
+    )
+    try:
+        seen = verify_chain_state(rpc_of(payment.network), [question], multicall3=network.multicall3)
+        require_payable(seen.authorizations[0], value=payment.amount_micro_usdc)
+    except (RpcFailure, PaymentRefused):
+        return False
+    return True
 
 
 def renew_claim(payment: Payment) -> None:
