@@ -191,9 +191,18 @@ def official_stack(python: Path, *, block_seconds: int | None = None) -> Iterato
         yield f"http://{ports.HOST}:{server_port}"
     finally:
         for child in reversed(children):
-            child.terminate()
-            child.wait(20)
+            end(child)
         chain.stop()
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a program; one that waits for payments still under way is not waited for."""
+    child.terminate()
+    try:
+        child.wait(3)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def start(

@@ -6,20 +6,20 @@ XREADGROUP and XACK, the fence's compare-and-set. Its twin on real services is t
 """
 
 import json
-import threading
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import fakeredis
 import pytest
+import redis
 from django.http import JsonResponse
 from django.test import RequestFactory
 
 from billing.locks.process_writer import process_writer
 from billing.selectors import credit_notes, journals, reports
 from billing.services import dead_letters
-from loa_site.local import ports
 from tests.journeys.scripted_facilitator import ScriptedFacilitator
 from tests.x402.buyer import Buyer, terms_of
 from tests.x402.conftest import chain, new_buyer
@@ -44,20 +44,19 @@ PATH, QUESTION = "/metered", {"question": "what does it cost?"}
 
 
 @pytest.fixture(autouse=True)
-def _simulated_redis(settings: Any) -> Iterator[None]:
-    """A simulated Redis instead of the real one, for this process's writer and everything else."""
+def _simulated_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A simulated Redis for this process's writer and everything else: the library itself hands it out."""
     settler.rest()
     process_writer().release()
-    port = ports.free_port()
-    server = fakeredis.TcpFakeServer((ports.HOST, port), server_type="redis", server_version=(7, 2))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    settings.LOA = {**settings.LOA, "REDIS_URL": f"redis://{ports.HOST}:{port}/0"}
+    server = fakeredis.FakeServer(server_type="redis", version=(7, 2))
+
+    def simulated(_url: str, **_options: Any) -> fakeredis.FakeRedis:
+        return fakeredis.FakeRedis(server=server)
+
+    monkeypatch.setattr(redis.Redis, "from_url", simulated)
+    settings.LOA = {**settings.LOA, "REDIS_URL": f"redis://simulated-{secrets.token_hex(4)}:6379/0"}
     yield
     process_writer().release()
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def quoted(buyer: Buyer) -> tuple[dict[str, Any], str]:
