@@ -135,6 +135,7 @@ def choice_filter(
 
     class ChoiceFilter(admin.SimpleListFilter):
         parameter_name = parameter
+        template = "admin/choice_filter.html"
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
             return [(choice, choice) for choice in choices]

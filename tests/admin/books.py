@@ -166,7 +166,14 @@ def serve(payment: Payment, *, cost: int) -> None:
             held_micro_usdc=payment.amount_micro_usdc,
             cost_micro_usdc=cost,
             correlation_id=payment.correlation_id,
-            transition=Transition("x402_payment", payment.id, "serving", "served", 1, {"charged_micro_usdc": cost}),
+            transition=Transition(
+                "x402_payment",
+                payment.id,
+                "serving",
+                "served",
+                1,
+                {"charged_micro_usdc": min(cost, payment.amount_micro_usdc)},
+            ),
         )
     )
 
