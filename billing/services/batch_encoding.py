@@ -16,6 +16,7 @@ from billing.domain.journal import EntryMove, Journal, NoteIssue, NoteSpend, bod
 
 EMPTY: Final = "{}"
 NO_OPTION: Final = "null"
+ENCODER: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False)
 SEPARATOR: Final = "\x1f"  # never inside a text: names and keys are printable, JSON escapes it
 ENTRY_FACTS: Final = (
     "account_id",
@@ -71,8 +72,8 @@ def encode(journal: Journal) -> EncodedJournal:
     option = NO_OPTION
     if _has_option(journal):
         body = _option_of(journal)
-        parts.append(_dump(_without_new_ids(body)))
         option = _dump(body)
+        parts.append(option if "issues" not in body else _dump(_without_new_ids(body)))
     return EncodedJournal(
         key=journal.key,
         body_hash=body_hash(parts),
@@ -139,7 +140,7 @@ def _numbers(numbers: list[int]) -> str:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return ENCODER.encode(value)
 
 
 def _has_option(journal: Journal) -> bool:
@@ -223,12 +224,9 @@ def _take_of(spend: NoteSpend) -> dict[str, object]:
 
 
 def _without_new_ids(option: dict[str, object]) -> dict[str, object]:
-    """The option without what each attempt makes anew: ids of new notes, and the trace's correlation id."""
+    """The option without what each attempt makes anew: the ids of new notes."""
     body = dict(option)
     issues = body.get("issues")
     if isinstance(issues, list):
         body["issues"] = [{name: value for name, value in issue.items() if name != "id"} for issue in issues]
-    entry = body.get("entry")
-    if isinstance(entry, dict):
-        body["entry"] = {name: value for name, value in entry.items() if name != "correlation_id"}
     return body
