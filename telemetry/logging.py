@@ -44,6 +44,8 @@ def logging_settings(level: str = "INFO") -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "level": level, "propagate": True},
+            # A 402 is this service's daily bread: Django's own warning for each would cost more than answering it.
+            "django.request": {"level": "ERROR"},
             "django.server": {"handlers": [], "level": level, "propagate": True},
             "urllib3.connectionpool": {"level": "ERROR"},
         },

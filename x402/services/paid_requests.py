@@ -10,8 +10,9 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from django.urls import resolve
 
-from accounts.services.wallet_proofs import challenge_for, wallet_of_request
+from accounts.services.wallet_proofs import API_KEY_PREFIX, challenge_for, wallet_of_request
 from accounts.throttles import address_of
+from telemetry import propagation
 from telemetry.configuration import loa
 from x402.chain.network_settings import networks
 from x402.pricing import PricedRequest
@@ -64,13 +65,16 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     header = headers.read_payment(
         payment_signature=signature, x_payment=x_payment, max_bytes=loa("PAYMENT_HEADER_BYTES")
     )
-    if header is not None and request.headers.get("Authorization", "").startswith("Bearer dk_"):
+    if header is not None and _has_api_key(request):
         raise MalformedPayment("ambiguous_payment", "Send either an API key or a payment header, not both.")
     parsed = _parsed(request)
     query = _query(request)
     origin = loa("PUBLIC_ORIGIN")
     path = as_path or request.path
-    route = resolve(path).route
+    if "\0" in path:
+        raise MalformedPayment("invalid_request", "The path holds a character that no address has.")
+    match = request.resolver_match if as_path is None else None
+    route = (match or resolve(path)).route
     method = request.method or "GET"
     bound = request_hash.request_hash(method=method, origin_and_path=(origin, route, path), query=query, body=parsed)
     proof = wallet_of_request(request, binding=bound.hex())
@@ -89,8 +93,14 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
         accepts_html="text/html" in request.headers.get("Accept", "")
         and "Mozilla" in request.headers.get("User-Agent", ""),
         sign_in=_sign_in(request, bound.hex()) if header is None else None,
-        traceparent=request.headers.get("traceparent", ""),
+        traceparent=propagation.carrier_of(request.headers).get(propagation.TRACEPARENT, ""),
     )
+
+
+def _has_api_key(request: HttpRequest) -> bool:
+    """Whether the request carries an API key; the name of a scheme has no letter case. Source: RFC 9110 §11.1."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and token.strip().startswith(API_KEY_PREFIX)
 
 
 def _sign_in(request: HttpRequest, bound: str) -> SignInChallenge:

@@ -234,7 +234,7 @@ def _row(
         valid_before=authorization.valid_before,
         signature=authorization.signature,
         request_hash=incoming.request_hash,
-        request_method=incoming.priced.method,
+        request_method=incoming.priced.method[:8],
         request_path=incoming.priced.path[:512],
         quote_id=correlation_id,
         quote_token_hash=quote_token.token_hash(presented.quote_token) if presented.quote_token else "",
