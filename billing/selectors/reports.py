@@ -92,5 +92,6 @@ def pending_risk() -> int:
             "SELECT coalesce(sum(coalesce(e.cost_amount, e.held_amount)), 0) FROM billing.dead_letter l"
             " JOIN billing.billing_entry e ON e.id = coalesce(l.entry_id, l.payload ->> 'entry_id')"
             " WHERE l.queue = 'finalize' AND l.state IN ('pending', 'poisoned')"
+            " AND e.state IN ('RESERVE_HELD', 'COMMITTED', 'FINALIZE_PENDING', 'FINALIZE_FAILED')"
         )
         return int(cursor.fetchone()[0])

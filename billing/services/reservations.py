@@ -9,6 +9,8 @@ from django.db import connection
 from billing.domain import accounts, posting_rules
 from billing.domain.journal import EntryMove, Journal, JournalKind, Result
 from billing.domain.lifecycle import EntryState
+from billing.selectors.reports import pending_risk
+from billing.services.dead_letters import require_risk_headroom
 from billing.services.outcomes import append_again_when_stale, require_written
 from telemetry.configuration import loa
 
@@ -28,8 +30,10 @@ def reserve(
 ) -> Result:
     """Hold prepaid money for one piece of work. Units: MicroUSD.
 
-    Raises InsufficientFunds, and KeyReused when the entry was reserved with another amount.
+    Raises InsufficientFunds, KeyReused when the entry was reserved with another amount, and PendingRiskCap while work
+    that could not be booked is worth the limit or more.
     """
+    require_risk_headroom(pending_risk())
     seconds = loa("RESERVE_TTL_SECONDS") if hold_seconds is None else hold_seconds
     return _append(
         Journal(

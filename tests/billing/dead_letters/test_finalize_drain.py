@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 
 import pytest
 import redis
@@ -12,10 +13,12 @@ from billing.domain.errors import FinalizeDeferred
 from billing.locks.fencing import fence_keys
 from billing.locks.stream_rows import stream_rows
 from billing.selectors.reports import pending_risk
-from billing.services import dead_letters
+from billing.services import dead_letters, reservations
+from billing.services.dead_letters import PendingRiskCap
 from billing.services.finalization import finalize, retry_finalize
 from billing.services.finalize_drain import DrainReport, drain_finalize
 from telemetry.configuration import loa
+from telemetry.identifiers import new_id
 from tests.factories import ledger
 from tests.factories.ledger import PaidCall
 
@@ -23,8 +26,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture(autouse=True)
-def _empty_queues() -> None:
-    ledger.rows("UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id")
+def _empty_queues() -> Iterator[None]:
+    """Before, so that what is due is this test's; after, so that its risk is nobody else's."""
+    put_away = "UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id"
+    ledger.rows(put_away)
+    yield
+    ledger.rows(put_away)
 
 
 TOO_MUCH = 2**63 - 1  # revenue beyond the largest balance: the ledger refuses to book such a cost
@@ -163,3 +170,19 @@ def test_a_call_that_stays_refused_is_poisoned_and_booked_when_a_person_lets_it_
     assert drain_finalize() == DrainReport(booked=1)
     assert ledger.entry_state(call.entry_id) == "FINALIZE_ACKED"
     assert ledger.notes_of(call.wallet) == [("change", 1_300, 1_300)]
+
+
+def test_new_reserves_are_refused_at_the_risk_limit_and_admitted_again_as_the_queue_drains() -> None:
+    account_id = ledger.prepaid_account(1_000)
+    call = deferred()
+    wanted = {"account_id": account_id, "amount_micro_usd": 100, "correlation_id": "quo_risk"}
+
+    with pytest.raises(PendingRiskCap) as refusal:
+        reservations.reserve(entry_id=new_id("ent"), **wanted)
+
+    assert refusal.value.code == "pending_risk_cap"
+    assert ledger.balance(accounts.held(account_id), accounts.PREPAID) == 0
+    repair(call)
+    assert drain_finalize() == DrainReport(booked=1)
+    reservations.reserve(entry_id=new_id("ent"), **wanted)
+    assert ledger.balance(accounts.held(account_id), accounts.PREPAID) == 100
