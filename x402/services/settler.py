@@ -19,7 +19,8 @@ from x402.services import facilitator_choice
 from x402.services.settlement import Progress, advance
 from x402.services.waiting import watch
 
-FOLLOW_SECONDS = 0.1  # how soon a process that does not lead tries again
+FOLLOW_SECONDS = 0.02  # how often a process that does not lead looks for what the leader settled
+LOOKS_BEFORE_LEADING = 5  # and after how many looks it asks for the lead again
 LINGER_SECONDS = 2.0  # how long an idle leader keeps the key, looking for other processes' payments
 IDLE_POLL_SECONDS = 0.025
 FIRST_RECEIPT_POLL_SECONDS = 0.002
@@ -84,7 +85,7 @@ class Settler:
             if not progress.is_leader:
                 if not watch.is_anyone_waiting():
                     return
-                self._pause(FOLLOW_SECONDS)
+                self._follow_leader()
                 continue
             if progress.submitted or progress.settled:
                 idle_since, poll_seconds = None, FIRST_RECEIPT_POLL_SECONDS
@@ -99,6 +100,12 @@ class Settler:
                 facilitator.release()
                 return
             self._pause(IDLE_POLL_SECONDS)
+
+    def _follow_leader(self) -> None:
+        """Another process settles everyone's payments now: tell this process's requests what it settled."""
+        for _ in range(LOOKS_BEFORE_LEADING):
+            self._pause(FOLLOW_SECONDS)
+            watch.look()
 
     def _pause(self, seconds: float) -> None:
         """Sleep, unless a payment arrives. No database connection is held meanwhile."""

@@ -110,11 +110,15 @@ class Watch:
         while self._someone_waits.wait(timeout=60):
             threading.Event().wait(LISTEN_SECONDS)
             try:
-                self.announce(self._changed())
+                self.look()
             except DatabaseError:
                 log.warning(names.LISTENER_FAILED)
             finally:
                 connection.close()
+
+    def look(self) -> None:
+        """Ask the database once about every waiting payment, and tell of those that moved."""
+        self.announce(self._changed())
 
     def _changed(self) -> list[str]:
         with self._lock:
