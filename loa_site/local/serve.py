@@ -140,7 +140,8 @@ class LocalSite:
         """Make the database and migrate it, unless it is of the current schema already."""
         if "postgres" not in self.stack.external and site.DATABASE not in self.stack.postgres.databases():
             self.stack.postgres.create_database(site.DATABASE)
-        marker, schema = FOLDER / "schema", f"{databases.template_name()} {environment['DATABASE_URL'].split('@')[-1]}"
+        where = environment["DATABASE_URL"].rpartition("@")[2] if "postgres" in self.stack.external else "embedded"
+        marker, schema = FOLDER / "schema", f"{databases.template_name()} {where}"
         if marker.exists() and marker.read_text() == schema:
             return
         say("Migrating the database …")
