@@ -52,6 +52,8 @@ TextName = Literal[
     "ANCHOR_PATH",
     "ANCHOR_KEY_FILE",
     "ANCHOR_SIGNER",
+    "POSTGRES_FAILOVER",
+    "TIMELINE_FILE",
 ]
 NumberName = Literal[
     "QUOTE_TTL_SECONDS",
@@ -63,6 +65,7 @@ NumberName = Literal[
     "WAIT_SECONDS",
     "SERVING_LEASE_SECONDS",
     "WAITERS_PER_PAYMENT",
+    "WAITING_REPLAYS",
     "PAYMENT_HEADER_BYTES",
     "BODY_BYTES",
     "FINALIZE_RISK_LIMIT_MICRO_USD",
@@ -79,7 +82,6 @@ NumberName = Literal[
     "SESSION_REFRESH_SECONDS",
     "OUTBOUND_RESPONSE_BYTES",
 ]
-FlagName = Literal["POSTGRES_FAILOVER"]
 ListName = Literal["FACILITATORS", "CRASH_POINTS", "OUTBOUND_TRUSTED_HOSTS", "METRICS_NETWORKS"]
 SecretsName = Literal["QUOTE_KEYS"]
 
@@ -113,11 +115,13 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "WAIT_SECONDS": 60,
     "SERVING_LEASE_SECONDS": 30,  # renewed by a heartbeat while the work runs; a crash is noticed after this long
     "WAITERS_PER_PAYMENT": 16,
+    "WAITING_REPLAYS": 24,  # half the threads of a web process (48): the rest stays free for payments that are new
     "PAYMENT_HEADER_BYTES": 16 * 1024,
     "BODY_BYTES": 64 * 1024,
     "DEFAULT_MODEL": "loa-demo",
     "UPSTREAMS": {},
-    "POSTGRES_FAILOVER": False,
+    "POSTGRES_FAILOVER": "",  # "none": restored, never promoted; "managed": the provider waits for a second copy
+    "TIMELINE_FILE": "",  # where a machine writes down which database it last trusted; outside the database
     "API_KEY_PEPPER": "",
     "FINALIZE_RISK_LIMIT_MICRO_USD": 500 * MICRO_USD_PER_CREDIT_UNIT,
     "FINALIZE_RETRIES": 5,
@@ -157,8 +161,6 @@ class UnknownSetting(LookupError):
 def loa(name: TextName) -> str: ...
 @overload
 def loa(name: NumberName) -> int: ...
-@overload
-def loa(name: FlagName) -> bool: ...
 @overload
 def loa(name: ListName) -> Sequence[str]: ...
 @overload

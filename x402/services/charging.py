@@ -115,7 +115,7 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
         return responses.already_used(payment)
     if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
         _claim_again(payment)
-    return _follow(payment, work)
+    return _follow(payment, work, is_replay=True)
 
 
 def _claim_again(payment: Payment) -> None:
@@ -130,19 +130,20 @@ def _claim_again(payment: Payment) -> None:
     verification.renew_claim(payment)
 
 
-def _follow(payment: Payment, work: Work) -> HttpResponse:
+def _follow(payment: Payment, work: Work, *, is_replay: bool = False) -> HttpResponse:
     """Wait for the payment, serve it if it is ours to serve, and answer with what exists: answer, credit or state.
 
     Holds no database connection while it waits, and no longer than WAIT_SECONDS.
     """
+    if payment.is_final:
+        return responses.of_final(payment)
     deadline = time.monotonic() + loa("WAIT_SECONDS")
     try:
-        ticket = watch.join(payment.pk, known_state=payment.state)
+        ticket = watch.join(payment.pk, known_state=payment.state, is_replay=is_replay)
     except TooManyWaiters:
         return responses.in_progress(payment)
     with ticket:
-        if not payment.is_final:
-            settler.wake(payment.network)
+        settler.wake(payment.network)
         while True:
             if payment.state == PaymentState.SETTLED and serve(payment, work):
                 return responses.of_final(payment, work.outcome)
@@ -153,7 +154,8 @@ def _follow(payment: Payment, work: Work) -> HttpResponse:
             if payment.is_final:
                 return responses.of_final(payment)
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            is_stuck = payment.state == PaymentState.SETTLEMENT_UNKNOWN
+            if remaining <= 0 or (is_stuck and not watch.may_stay(ticket)):
                 return responses.in_progress(payment)
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))

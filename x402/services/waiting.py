@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class TooManyWaiters(Exception):
-    """Raised when a payment already has as many waiting requests as the limit allows."""
+    """Raised when a payment, or this process, already has as many waiting requests as its limit allows."""
 
 
 class Ticket:
@@ -31,6 +31,7 @@ class Ticket:
         self._registry = registry
         self.payment_id = payment_id
         self.known_state = known_state
+        self.is_patient = False  # counts towards the share of those who may wait long
         self.evidence: Evidence | None = None
         self._news = threading.Event()
 
@@ -62,19 +63,34 @@ class Watch:
         self._someone_waits = threading.Event()
         self._listener: threading.Thread | None = None
 
-    def join(self, payment_id: str, *, known_state: str) -> Ticket:
-        """Register a waiting request. Raises TooManyWaiters."""
+    def join(self, payment_id: str, *, known_state: str, is_replay: bool = False) -> Ticket:
+        """Register a waiting request. Replays have a share of this process's threads, not all of them.
+
+        Raises TooManyWaiters.
+        """
         ticket = Ticket(self, payment_id, known_state)
         with self._lock:
-            waiting = self._tickets.setdefault(payment_id, [])
-            if len(waiting) >= int(loa("WAITERS_PER_PAYMENT")):
+            waiting = self._tickets.get(payment_id, [])
+            if len(waiting) >= int(loa("WAITERS_PER_PAYMENT")) or (is_replay and not self._has_room()):
                 raise TooManyWaiters(payment_id)
-            waiting.append(ticket)
+            ticket.is_patient = is_replay
+            self._tickets[payment_id] = [*waiting, ticket]
             self._someone_waits.set()
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="payment-listener", daemon=True)
                 self._listener.start()
         return ticket
+
+    def may_stay(self, ticket: Ticket) -> bool:
+        """Whether a request may go on waiting for something that may not come soon: within the share of replays."""
+        with self._lock:
+            if not ticket.is_patient:
+                ticket.is_patient = self._has_room()
+            return ticket.is_patient
+
+    def _has_room(self) -> bool:
+        patient = sum(ticket.is_patient for tickets in self._tickets.values() for ticket in tickets)
+        return patient < int(loa("WAITING_REPLAYS"))
 
     def leave(self, ticket: Ticket) -> None:
         """The request no longer waits."""
@@ -109,6 +125,8 @@ class Watch:
         """Tell of changes other processes made, while anyone waits; the thread ends when nobody has for a while."""
         while self._someone_waits.wait(timeout=60):
             threading.Event().wait(LISTEN_SECONDS)
+            if not self._someone_waits.is_set():
+                continue
             try:
                 self.look()
             except DatabaseError:
