@@ -11,6 +11,7 @@ from x402.protocol.requirements import Requirements, require_accepted
 from x402.protocol.schemes import exact_eip3009
 
 ROUNDS, REPETITIONS = 400, 5
+PAY_TO = wallets.pay_to().address
 EXTRA = {"name": "USDC", "version": "2", "quote": "q" * 120}
 USDC = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
 
@@ -22,7 +23,7 @@ def microseconds() -> float:
         "network": "eip155:84532",
         "asset": USDC,
         "amount": "1000",
-        "payTo": wallets.pay_to().address,
+        "payTo": PAY_TO,
         "maxTimeoutSeconds": 300,
         "extra": EXTRA,
     }
@@ -46,7 +47,7 @@ def verify(header: str) -> None:
     accepted = payload.accepted
     if accepted is None:
         raise ValueError("a version 2 payment names the terms it accepts")
-    requirements = Requirements("exact", "eip155:84532", USDC, 1000, wallets.pay_to().address, 300, EXTRA)
+    requirements = Requirements("exact", "eip155:84532", USDC, 1000, PAY_TO, 300, EXTRA)
     exact_eip3009.require_signature(requirements, payload.exact)
     require_accepted(requirements, accepted)
     exact_eip3009.require_terms(requirements, payload.exact)

@@ -1,0 +1,58 @@
+"""That documents and code agree: links lead somewhere, dependencies are explained, snippets are the ones that are run."""
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tracked import ROOT, tracked_files
+
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+DECLARED = re.compile(r"^[A-Za-z0-9_.-]+")
+EXPLAINED = re.compile(r"^\| ([a-z0-9-]+) \|", re.MULTILINE)
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".md" and "node_modules" not in path.parts]
+
+
+def test_every_link_leads_to_a_file() -> None:
+    broken = [
+        f"{document.relative_to(ROOT)}: {link}"
+        for document in documents()
+        for link in LINK.findall(document.read_text())
+        if not (document.parent / link).exists()
+    ]
+
+    assert broken == []
+
+
+def test_every_dependency_is_explained_and_nothing_else_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = [
+        *project["project"]["dependencies"],
+        *(name for group in project["dependency-groups"].values() for name in group),
+    ]
+    declared = {DECLARED.findall(line)[0] for group in groups for line in group}
+    explained = set(EXPLAINED.findall((ROOT / "docs" / "DEPENDENCIES.md").read_text())) - {"package"}
+
+    assert explained == declared
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial/charge-for-a-view.md"])
+def test_the_snippets_are_views_that_can_be_made(name: str, tmp_path: Path) -> None:
+    program = tmp_path / "views.py"
+    program.write_text("\n".join(SNIPPET.findall((ROOT / name).read_text())))
+
+    made = runpy.run_path(str(program))
+
+    assert hasattr(made["forecast"], "x402_endpoint")
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
+
+    assert numbers == list(range(1, len(numbers) + 1))
