@@ -161,8 +161,6 @@ class Migration(migrations.Migration):
                 ("settled_at", models.DateTimeField(null=True)),
                 ("charged_micro_usdc", models.BigIntegerField(null=True)),
                 ("overrun_micro_usdc", models.BigIntegerField(default=0)),
-                ("credit_note_id", models.CharField(blank=True, default="", max_length=40)),
-                ("credit_note_micro_usdc", models.BigIntegerField(default=0)),
                 ("failure_code", models.CharField(blank=True, default="", max_length=64)),
                 ("failure_status", models.SmallIntegerField(null=True)),
                 ("served_at", models.DateTimeField(null=True)),

@@ -90,8 +90,6 @@ class Payment(models.Model):
 
     charged_micro_usdc = models.BigIntegerField(null=True)
     overrun_micro_usdc = models.BigIntegerField(default=0)
-    credit_note_id = models.CharField(max_length=40, blank=True, default="")
-    credit_note_micro_usdc = models.BigIntegerField(default=0)
     failure_code = models.CharField(max_length=64, blank=True, default="")
     failure_status = models.SmallIntegerField(null=True)
     served_at = models.DateTimeField(null=True)
