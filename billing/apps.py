@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.db import connections
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 
 
@@ -14,7 +15,12 @@ class BillingConfig(AppConfig):
     verbose_name = "Ledger"
 
     def ready(self) -> None:
-        """Grant the application role its rights after every migrate, so that a role made later gets them too."""
+        """Compare each new connection's database with the one that was trusted; grant rights after every migrate.
+
+        Granting each time gives a role that is made later its rights too.
+        """
+        recovery = import_module("billing.services.recovery")
+        connection_created.connect(recovery.inspect_new_connection, dispatch_uid="billing.recovery")
         import_module("billing.checks")
         post_migrate.connect(grant_after_migrate, sender=self, dispatch_uid="billing.grant_after_migrate")
 
@@ -33,3 +39,7 @@ def grant_after_migrate(*, using: str, **_signal: Any) -> None:
             (is_whole,) = cursor.fetchone()
             if is_whole:
                 cursor.execute("SELECT billing.grant_to_application(%s)", [settings.LOA_APPLICATION_ROLE])
+            cursor.execute("SELECT to_regprocedure('billing.grant_recovery_to(text)') IS NOT NULL")
+            (has_recovery,) = cursor.fetchone()
+            if has_recovery:
+                cursor.execute("SELECT billing.grant_recovery_to(%s)", [settings.LOA_APPLICATION_ROLE])

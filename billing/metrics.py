@@ -22,3 +22,9 @@ DEAD_LETTERS_PROCESSED: Final = counter(
     names.DEAD_LETTERS_PROCESSED, "Attempts at dead letters, by outcome.", labels=("queue", "outcome")
 )
 DEAD_LETTERS_PENDING: Final = gauge(names.DEAD_LETTERS_PENDING, "Dead letters that wait.", labels=("queue",))
+RECOVERIES_ENTERED: Final = counter(
+    names.RECOVERIES_ENTERED, "Times this process doubted what the database remembers.", labels=("reason",)
+)
+SERVICE_IN_RECOVERY: Final = gauge(
+    names.SERVICE_IN_RECOVERY, "1 while money stands still because the database may have forgotten some."
+)

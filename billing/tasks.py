@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import anchors, dead_letters, finalize_drain, reservations
+from billing.services import anchors, dead_letters, finalize_drain, recovery, reservations
 from billing.services.anchor_signers import AnchorsNotConfigured
 from billing.services.expire_credit_notes import expire_credit_notes
 from billing.services.verification import verify_ledger
@@ -24,6 +24,8 @@ VERIFY_SECONDS_MAX = 2 * 3600  # ten million postings take minutes; a run that t
 @shared_task(name="billing.drain_finalize")
 def drain_finalize() -> dict[str, int]:
     """Book what is due in the finalize queue."""
+    if recovery.is_under_way():
+        return {}
     report = finalize_drain.drain_finalize()
     return {
         "booked": report.booked,
@@ -42,12 +44,17 @@ def escalate_dead_letters() -> int:
 @shared_task(name="billing.expire")
 def expire() -> dict[str, int]:
     """Release prepaid holds and book notes whose time is over; how many of each."""
+    if recovery.is_under_way():
+        return {}
     return {"released": reservations.release_expired(), "expired": expire_credit_notes()}
 
 
 @shared_task(name="billing.take_anchor")
 def take_anchor() -> int:
     """Sign the ledger's heads when it is time; the anchor's number, or 0 when it was not."""
+    recovery.look_at_anchors()
+    if recovery.is_under_way():
+        return 0
     try:
         anchor = anchors.take_anchor_if_due()
     except AnchorsNotConfigured as error:

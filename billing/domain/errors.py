@@ -131,6 +131,12 @@ class LedgerUnavailable(Retryable):
     code = "ledger_unavailable"
 
 
+class RecoveryInProgress(Retryable):
+    """Raised when money must stand still, because the database may have forgotten some (rule R10)."""
+
+    code = "recovery_in_progress"
+
+
 class OutcomeUnknown(Retryable):
     """Raised when no answer came in time; ask again with the same key to learn the result."""
 

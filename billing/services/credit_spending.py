@@ -4,6 +4,7 @@ from billing.domain import posting_rules
 from billing.domain.journal import EntryMove, Journal, JournalKind, NoteSpend, Result, Transition
 from billing.domain.lifecycle import EntryState
 from billing.services.outcomes import append_again_when_stale
+from billing.services.recovery import require_none
 
 
 def hold_credit(
@@ -22,7 +23,9 @@ def hold_credit(
     Units: MicroUSDC. The same call again is `exists`; the key with another amount or request is `key_reused`;
     notes that cannot pay all of it are `insufficient_funds` and stay as they are.
     Concurrency: as `append`; the wallet's balance row is locked while its notes are walked.
+    Raises RecoveryInProgress.
     """
+    require_none()
     owner = wallet.lower()
     [result] = append_again_when_stale(
         [

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from billing.domain.errors import LedgerUnavailable
+from billing.services.recovery import inspect_raw_connection
 
 SQL: Final = (
     "SELECT * FROM billing.append_batch(%s::int, %s::text, %s::bigint, %s::bigint, %s::int, "
@@ -68,8 +69,14 @@ class LedgerConnection:
         for name in ("cursor_factory", "prepare_threshold", "context"):
             parameters.pop(name, None)
         try:
-            return psycopg.connect(
+            opened = psycopg.connect(
                 **(BOUNDS | parameters), autocommit=True, prepare_threshold=None if self._is_pooled() else 1
             )
         except psycopg.OperationalError as error:
             raise LedgerUnavailable(reason=str(error)[:200]) from error
+        try:
+            inspect_raw_connection(opened)
+        except BaseException:
+            opened.close()
+            raise
+        return opened

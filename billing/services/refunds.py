@@ -10,6 +10,7 @@ from billing.domain import posting_rules
 from billing.domain.journal import Journal, JournalKind, NoteSpend, Result
 from billing.services.note_limits import new_note
 from billing.services.outcomes import append_again_when_stale, require_written
+from billing.services.recovery import require_none
 
 
 def mark_refundable(*, sources: Sequence[str]) -> Result:
@@ -35,8 +36,9 @@ def start_refund(
     """Take money off refundable notes and owe it as a refund to their wallet; before anything is signed.
 
     Units: MicroUSDC. The destination is the wallet and never a parameter. Raises InsufficientFunds when refundable
-    notes cannot pay all of it, ApprovalRequired above the wallet's daily limit.
+    notes cannot pay all of it, ApprovalRequired above the wallet's daily limit, RecoveryInProgress.
     """
+    require_none()
     owner = wallet.lower()
     return _append(
         Journal(

@@ -12,6 +12,7 @@ from billing.domain.lifecycle import EntryState
 from billing.selectors.reports import pending_risk
 from billing.services.dead_letters import require_risk_headroom
 from billing.services.outcomes import append_again_when_stale, require_written
+from billing.services.recovery import require_none
 from telemetry.configuration import loa
 
 SWEEP_MAX = 100  # entries of one sweep; the next sweep takes the rest
@@ -31,8 +32,9 @@ def reserve(
     """Hold prepaid money for one piece of work. Units: MicroUSD.
 
     Raises InsufficientFunds, KeyReused when the entry was reserved with another amount, and PendingRiskCap while work
-    that could not be booked is worth the limit or more.
+    that could not be booked is worth the limit or more; RecoveryInProgress.
     """
+    require_none()
     require_risk_headroom(pending_risk())
     seconds = loa("RESERVE_TTL_SECONDS") if hold_seconds is None else hold_seconds
     return _append(
