@@ -16,11 +16,13 @@ from django.shortcuts import render
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from billing.domain.errors import RecoveryInProgress
 from telemetry.configuration import loa
 from telemetry.problem import problem_response
 from telemetry.problem_codes import PROBLEM_CODES, problem_code
 
 API_PREFIXES = ("/api/", "/v1/", "/facilitator/")
+RECOVERY_SECONDS = 30
 DATABASE_RETRY_SECONDS = 5  # about as long as a failover to a standby takes to be noticed
 SPECIFIED = ("invalid_", "insufficient_", "unsupported_", "missing_", "extension_", "permit2_", "upto_")
 PAGES = {400: "400.html", 403: "403.html", 404: "404.html", 500: "500.html"}
@@ -104,8 +106,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500. Says nothing of the cause, which is in the log under the correlation id.
 
-    A database that cannot be reached is not a fault of this request: 503, and try again.
+    A database that cannot be reached, or was replaced meanwhile, is not a fault of this request: 503, and try again.
     """
+    if isinstance(sys.exc_info()[1], RecoveryInProgress):
+        return problem_response("recovery_in_progress", retry_after_seconds=RECOVERY_SECONDS)
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return problem_response("service_unavailable", retry_after_seconds=DATABASE_RETRY_SECONDS)
     return _answer(request, 500, "internal_error")

@@ -9,6 +9,8 @@ import time
 from django.http import HttpRequest, HttpResponse
 
 from accounts.services.errors import AccountsError
+from billing.domain.errors import RecoveryInProgress
+from billing.services import recovery
 from telemetry.configuration import loa
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
@@ -56,6 +58,8 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
         return responses.malformed(error)
     except verification.NonceAlreadyUsed:
         return responses.nonce_already_used()
+    except RecoveryInProgress:
+        return responses.recovery_in_progress()
     except RateLimited as limited:
         return responses.rate_limited(limited)
     except RpcFailure as failure:
@@ -71,6 +75,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
         return _without_payment(endpoint, incoming, work)
     presented = verification.decode(incoming)
     known = verification.known_payment(presented)
+    _require_trust(known)
     if known is None:
         require_rate("wallet", "0x" + presented.authorization.from_.hex())
         quotation = endpoint.price.maximum(incoming.priced)
@@ -89,7 +94,9 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     """Credit notes when the caller proved a wallet and named its spend; else terms."""
     known = credit_payments.known_spend(incoming)
     if known is not None:
+        _require_trust(known)
         return _answer_known(known, incoming, work)
+    recovery.require_none()
     require_rate("challenge", incoming.client_address)
     quotation = endpoint.price.maximum(incoming.priced)
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
@@ -97,6 +104,12 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
         return _follow(spent, work)
     credit = mixed_payments.applicable_credit(incoming, quotation)
     return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
+
+
+def _require_trust(known: Payment | None) -> None:
+    """In recovery only what is booked to its end is answered, from its record (R10). Raises RecoveryInProgress."""
+    if known is None or not known.is_final:
+        recovery.require_none()
 
 
 def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) -> HttpResponse:

@@ -21,6 +21,7 @@ from x402.services.rates import RateLimited
 from x402.services.serving import IssuedNote, Outcome
 
 RETRY_AFTER_SECONDS: Final = 5
+RECOVERY_SECONDS: Final = 30  # a person compares; asking more often only makes noise
 PAYMENT_ID: Final = "Loa-Payment-Id"
 VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-X", "Idempotency-Key")
 
@@ -67,6 +68,16 @@ def settlement_unavailable(failure: RpcFailure) -> HttpResponse:
         503,
         "The network cannot be reached now. Nothing was taken; the payment is still good.",
         retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def recovery_in_progress() -> HttpResponse:
+    """503: the books are being compared with the chain after a failover; a payment that was sent is still good."""
+    return problem_response(
+        "recovery_in_progress",
+        503,
+        "The books are being compared with the chain. Nothing was taken; send the same payload again later.",
+        retry_after_seconds=RECOVERY_SECONDS,
     )
 
 

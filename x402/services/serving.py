@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import InternalError, connection, transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from psycopg.pq import TransactionStatus
 
 from billing.domain.errors import FinalizeDeferred, LostLease
 from billing.domain.journal import Transition
-from billing.services import finalization
+from billing.services import finalization, recovery
 from telemetry import names
 from telemetry.logging import get_logger
 from telemetry.tracing import traced
@@ -80,6 +81,7 @@ def serve(payment: Payment, work: Work) -> bool:
 
     False when another process does or did. No lock is held while the handler runs; its lease is renewed by heartbeat.
     """
+    recovery.require_none()
     attempt = leases.claim(payment.pk)
     if attempt is None:
         return False
@@ -116,6 +118,11 @@ def _run(payment: Payment, work: Work) -> Answer:
             if response.status_code >= 400:
                 raise WorkFailed("paid_work_failed", response.status_code)
             body = _body_of(response)
+            if len(body) > answers.MAX_BODY_BYTES:
+                # It could not be given again to a payer who lost it on the way (R23).
+                log.warning(names.PAID_WORK_FAILED, payment_id=payment.pk, error="AnswerTooLarge")
+                raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS)
+            _require_unbroken_transaction()
     except WorkFailed:
         raise
     except Exception as error:
@@ -123,6 +130,13 @@ def _run(payment: Payment, work: Work) -> Answer:
         log.exception(names.PAID_WORK_FAILED, payment_id=payment.pk, error=type(error).__name__)
         raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS) from error
     return Answer(status=response.status_code, headers=dict(response.headers), body=body)
+
+
+def _require_unbroken_transaction() -> None:
+    """Refuse to go on when the handler swallowed a database error: its COMMIT would silently undo its work (R7)."""
+    opened = connection.connection
+    if opened is not None and opened.info.transaction_status == TransactionStatus.INERROR:
+        raise InternalError("the handler left its transaction broken")
 
 
 def _body_of(response: HttpResponseBase) -> bytes:

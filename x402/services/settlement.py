@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from billing.domain.journal import ResultStatus, Transition
-from billing.services import dead_letters, settlements
+from billing.services import dead_letters, recovery, settlements
 from telemetry import names
 from telemetry.logging import get_logger
 from telemetry.propagation import TRACEPARENT
@@ -53,8 +53,10 @@ def advance(facilitator: Facilitator) -> Progress:
     """One step of settlement on one network: submit what is due, collect what is known, book it.
 
     Locks: the relayer and due payment rows while a batch is stored; each booked payment's row inside the ledger call.
-    Safe to repeat after a crash at any point.
+    Safe to repeat after a crash at any point. In recovery nothing is sent and nobody leads (R10).
     """
+    if recovery.is_under_way():
+        return Progress(settled=(), failed=(), submitted=(), pending=0, is_leader=False)
     submitted = facilitator.submit()
     if submitted.payment_ids:
         crash_point("after_broadcast")

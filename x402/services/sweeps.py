@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from billing.domain.errors import LostLease
+from billing.services import recovery
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
@@ -36,7 +37,9 @@ class Swept:
 
 
 def sweep_payments() -> Swept:
-    """Move every over-age payment to its exit. Locks one row at a time."""
+    """Move every over-age payment to its exit. Locks one row at a time. In recovery all of them wait (R10)."""
+    if recovery.is_under_way():
+        return Swept(0, 0, 0, 0, 0)
     became_unknown = _end_settling_leases()
     resolved = _resolve_unknown()
     crashed = sum(credit_if_crashed(payment_id) for payment_id in _ids(_CRASHED, []))
