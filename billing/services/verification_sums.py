@@ -74,9 +74,13 @@ FULL JOIN (
 WHERE coalesce(n.remaining, 0) <> coalesce(b.posted, 0) ORDER BY 1 LIMIT 1
 """
 
+# One seek per note: joined to the sums of all notes, the planner compares every note with every sum. The index has the
+# collation of note_id, and without naming it the comparison would have that of id.
 _NOTE_MOVEMENTS: Final = """
 SELECT n.id, n.remaining, coalesce(m.total, 0) FROM billing.credit_note n
-LEFT JOIN (SELECT note_id, sum(amount) AS total FROM billing.credit_note_movement GROUP BY 1) m ON m.note_id = n.id
+CROSS JOIN LATERAL (
+    SELECT sum(w.amount) AS total FROM billing.credit_note_movement w WHERE w.note_id = n.id COLLATE "default"
+) m
 WHERE n.remaining <> coalesce(m.total, 0) ORDER BY n.number LIMIT 1
 """
 
