@@ -12,6 +12,7 @@ from tests.architecture.tracked import ROOT, tracked_files
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 DECLARED = re.compile(r"^[A-Za-z0-9_.-]+")
 EXPLAINED = re.compile(r"^\| ([a-z0-9-]+) \|", re.MULTILINE)
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)?)`")
 SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -53,3 +54,14 @@ def test_decisions_are_numbered_without_gaps() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "adr").glob("*.md"))
 
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    missing = [
+        f"{document.relative_to(ROOT)}: {path}{function}"
+        for document in documents()
+        for path, function in NAMED_TEST.findall(document.read_text())
+        if not (ROOT / path).exists() or function.removeprefix("::") not in (ROOT / path).read_text()
+    ]
+
+    assert missing == []
