@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.tracked import ROOT, tracked_files
+from x402.models import PaymentState
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 DECLARED = re.compile(r"^[A-Za-z0-9_.-]+")
@@ -65,3 +66,9 @@ def test_every_test_that_a_document_names_exists() -> None:
     ]
 
     assert missing == []
+
+
+def test_every_state_of_a_payment_has_its_row_in_the_table_of_ages() -> None:
+    table = (ROOT / "docs" / "states.md").read_text().partition("## Dead letters")[0]
+
+    assert [state for state in PaymentState.values if f"`{state}`" not in table] == []
