@@ -30,6 +30,7 @@ from x402.services.serving import Work
 from x402.services.traces import carrier_of_request
 
 CONTEXT_ATTRIBUTE = "x402"
+LARGEST_COST_MICRO_USDC = 10**12  # a million USDC for one call is a broken meter, and would be booked as our expense
 
 View = Callable[..., HttpResponseBase]
 
@@ -56,9 +57,14 @@ class PaidContext:
     _work: Work
 
     def charge(self, amount_micro_usdc: int) -> None:
-        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense."""
-        if isinstance(amount_micro_usdc, bool) or not isinstance(amount_micro_usdc, int) or amount_micro_usdc < 0:
-            raise ValueError("the actual cost is a whole number of MicroUSDC, zero or more")
+        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense.
+
+        Raises ValueError for what no meter can mean; when the view lets it pass, the payer is credited.
+        """
+        if isinstance(amount_micro_usdc, bool) or not isinstance(amount_micro_usdc, int):
+            raise ValueError("the actual cost is a whole number of MicroUSDC")
+        if not 0 <= amount_micro_usdc <= LARGEST_COST_MICRO_USDC:
+            raise ValueError("the actual cost is between zero and a million USDC")
         self._work.cost_micro_usdc = amount_micro_usdc
 
 
