@@ -3,9 +3,13 @@
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Info, Tags, register
+from django.db import DatabaseError, connection
 
 from billing.services.anchor_signers import AnchorsNotConfigured, configured_signer
 from telemetry.configuration import loa
+
+ENVIRONMENTS_OF_ONE_MACHINE = frozenset({"local", "test", "development"})
+FAILOVERS = frozenset({"", "none", "managed"})
 
 
 @register(Tags.security, deploy=True)
@@ -30,6 +34,59 @@ def anchors_are_signed(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register(Tags.security)
+def commits_outlive_a_failover(**_: Any) -> list[CheckMessage]:
+    """A deployment waits for a second copy of each commit, or declares why it need not (rule R10).
+
+    Says nothing where the database cannot be asked: then nothing can start anyway.
+    """
+    if loa("ENVIRONMENT") in ENVIRONMENTS_OF_ONE_MACHINE:
+        return []
+    declared = loa("POSTGRES_FAILOVER")
+    if declared not in FAILOVERS:
+        return [
+            Error(
+                f"LOA['POSTGRES_FAILOVER'] is {declared!r}.",
+                hint=f"It is empty or one of: {', '.join(sorted(FAILOVERS - {''}))}.",
+                id="billing.E002",
+            )
+        ]
+    if declared or _standbys() != "":
+        return []
+    return [
+        Error(
+            "Commits wait for no second copy: promoting a replica would forget money that was acknowledged.",
+            hint="Set synchronous_standby_names in Postgres; or LOA_POSTGRES_FAILOVER to 'managed' where the provider"
+            " does the same, or to 'none' for a single server that is restored and never promoted.",
+            id="billing.E003",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def trusted_database_is_noted(**_: Any) -> list[CheckMessage]:
+    """A deployment writes down outside the database which one it last trusted."""
+    if loa("TIMELINE_FILE"):
+        return []
+    return [
+        Info(
+            "An old server that comes back, or a snapshot that is put back, would not be noticed.",
+            hint="Set LOA_TIMELINE_FILE to a file on this machine's own disk; it is also kept in Redis.",
+            id="billing.I003",
+        )
+    ]
+
+
+def _standbys() -> str | None:
+    """Which standbys a commit waits for; None when the database cannot be asked."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('synchronous_standby_names')")
+            return str(cursor.fetchone()[0])
+    except DatabaseError:
+        return None
 
 
 @register(Tags.caches)

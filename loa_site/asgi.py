@@ -4,6 +4,9 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from loa_site.start import require_no_errors
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loa_site.settings.production")
 
 application = get_asgi_application()
+require_no_errors()

@@ -1,7 +1,8 @@
 """What the service stands on, each asked by one short question with an end.
 
 Required parts make the service not ready when they fail: the database, the ledger in it, a node of the default chain.
-Redis is optional: payments go on without it. A question runs in a thread of its own, because a driver that waits for a
+Redis is optional: payments go on without it. In recovery the service stays reachable, because what is booked is still
+served, and says so. A question runs in a thread of its own, because a driver that waits for a
 dead host would hold the probe longer than the orchestrator waits. Answers are kept for a second, so that a flood of
 probes is not a flood of questions.
 """
@@ -18,6 +19,8 @@ from typing import Final
 import redis
 from django.db import DatabaseError, connection
 
+from billing.domain.errors import RecoveryInProgress
+from billing.services import recovery
 from outbound import http
 from outbound.errors import OutboundError
 from outbound.redis_scripts import redis_client
@@ -87,6 +90,18 @@ def ask_ledger() -> None:
         raise PartFailed("The append function is missing, not allowed, or the database is read-only.")
 
 
+def ask_recovery() -> None:
+    """Money may move: nobody doubts what the database remembers."""
+    try:
+        is_under_way = recovery.is_under_way()
+    except DatabaseError as error:
+        raise PartFailed(type(error).__name__) from error
+    finally:
+        connection.close()
+    if is_under_way:
+        raise PartFailed("Money stands still until manage.py recovery_end.")
+
+
 def ask_redis() -> None:
     """A ping, when there is a Redis."""
     client = redis_client()
@@ -143,6 +158,7 @@ PARTS: Final[dict[str, tuple[Callable[[], None], bool]]] = {
     "database": (ask_database, True),
     "ledger": (ask_ledger, True),
     "rpc": (ask_rpc, True),
+    "recovery": (ask_recovery, False),
     "redis": (ask_redis, False),
 }
 
@@ -170,7 +186,7 @@ def _state(name: str, asked: "Future[int]", deadline: float) -> PartState:
         return PartState(name, is_ok=True, is_required=is_required, latency_ms=0, is_absent=True)
     try:
         latency_ms = asked.result(timeout=max(0.0, deadline - time.monotonic()))
-    except PartFailed as error:
+    except (PartFailed, RecoveryInProgress) as error:
         return PartState(name, is_ok=False, is_required=is_required, latency_ms=0, error=str(error))
     except FutureTimeout:
         asked.cancel()

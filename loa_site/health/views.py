@@ -7,6 +7,7 @@ and `/health/deps` answer 503 while a required part fails. `/health` is always 2
 import hmac
 import ipaddress
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import django_prometheus.exports
@@ -41,11 +42,11 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """Whether requests should come here: 200, or 503 while a required part fails."""
+    """Whether requests should come here: 200, or 503 while a required part fails; `recovery` is 200 and says so."""
     states = parts.states()
     is_ready = parts.is_ready()
     body = {
-        "status": "ready" if is_ready else "not_ready",
+        "status": _readiness(states, is_ready=is_ready),
         "parts": {name: state.status for name, state in states.items()},
     }
     headers = NO_STORE if is_ready else {**NO_STORE, "Retry-After": "5"}
@@ -62,7 +63,7 @@ def health_deps(request: HttpRequest) -> HttpResponse:
         for name, state in parts.states().items()
     }
     is_ready = parts.is_ready()
-    body = {"status": "ready" if is_ready else "not_ready", "checks": checks}
+    body = {"status": _readiness(parts.states(), is_ready=is_ready), "checks": checks}
     return JsonResponse(body, status=200 if is_ready else 503, headers=NO_STORE)
 
 
@@ -76,7 +77,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "status": "healthy" if all_ok else "degraded" if is_ready else "unhealthy",
         "uptime": int(time.monotonic() - STARTED_AT),
         "timestamp": timezone.now().isoformat(),
-        "ready_for_billing": is_ready,
+        "ready_for_billing": is_ready and states["recovery"].is_ok,
         "checks": {name: state.status for name, state in states.items()},
         "settlement_circuit": breaker_state.settlement_breaker.state().value.lower(),
     }
@@ -113,6 +114,13 @@ def may_see_metrics(request: HttpRequest) -> bool:
         return False
     networks = [ipaddress.ip_network(network, strict=False) for network in loa("METRICS_NETWORKS")]
     return any(address.version == network.version and address in network for network in networks)
+
+
+def _readiness(states: Mapping[str, parts.PartState], *, is_ready: bool) -> str:
+    """One word: not_ready, recovery while only what is booked is served, or ready."""
+    if not is_ready:
+        return "not_ready"
+    return "ready" if states["recovery"].is_ok else "recovery"
 
 
 def _dead_letters() -> dict[str, object]:

@@ -33,7 +33,7 @@ def test_the_service_is_ready_with_all_its_parts(client: Client) -> None:
 
     assert (answer.status_code, answer.json()) == (
         200,
-        {"status": "ready", "parts": {"database": "ok", "ledger": "ok", "rpc": "ok", "redis": "ok"}},
+        {"status": "ready", "parts": {"database": "ok", "ledger": "ok", "rpc": "ok", "recovery": "ok", "redis": "ok"}},
     )
 
 
