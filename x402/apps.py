@@ -4,6 +4,7 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from billing.services.recovery_report import add_reporter
 from billing.services.verification import add_check
 
 
@@ -16,3 +17,4 @@ class X402Config(AppConfig):
     def ready(self) -> None:
         import_module("x402.checks")
         add_check("payments", "x402.services.ledger_checks.check_payments_have_journals")
+        add_reporter("chain", "x402.services.recovery_matching.reporter")

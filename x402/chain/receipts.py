@@ -111,6 +111,52 @@ def find_use(
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One Transfer of an asset. Units: the asset's atomic unit; addresses in lower-case hex."""
+
+    sender: str
+    recipient: str
+    amount: int
+    log: Log
+
+
+def movements(
+    rpc: RpcClient, *, asset: str, treasury: str, from_block: int, to_block: int
+) -> tuple[list[Movement], list[Movement]]:
+    """Every Transfer to an address and every Transfer from it in a range of blocks. Raises RpcFailure."""
+    own = _topic(abi.address_of(treasury))
+    found: tuple[list[Movement], list[Movement]] = ([], [])
+    for first, last in _ranges(from_block, to_block):
+        for side, topics in zip(found, ([tokens.TRANSFER_TOPIC, None, own], [tokens.TRANSFER_TOPIC, own]), strict=True):
+            window = {"address": asset, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}
+            logs = rpc.call("eth_getLogs", [window])
+            if not isinstance(logs, list):
+                raise OutcomeUnknown("the node's logs are not a list")
+            side += [_movement(_log(entry)) for entry in logs]
+    return found
+
+
+def nonce_of(rpc: RpcClient, movement: Movement) -> str:
+    """The authorization's nonce that moved this money, in hex; empty for a plain transfer. Raises RpcFailure."""
+    receipt = rpc.call("eth_getTransactionReceipt", [movement.log.transaction_hash])
+    if not isinstance(receipt, dict):
+        raise OutcomeUnknown("the node shows a log but not its receipt")
+    before: Log | None = None
+    for log in logs_of(receipt):
+        if log.log_index == movement.log.log_index:
+            break
+        if log.address == movement.log.address:
+            before = log
+    is_use = before is not None and before.topics[:2] == (tokens.AUTHORIZATION_USED_TOPIC, movement.log.topics[1])
+    return before.topics[2] if before is not None and is_use else ""
+
+
+def _movement(log: Log) -> Movement:
+    sender, recipient = ("0x" + topic[-40:] for topic in log.topics[1:3])
+    return Movement(sender=sender, recipient=recipient, amount=int.from_bytes(log.data, "big"), log=log)
+
+
 def _ranges(from_block: int, to_block: int) -> Iterator[tuple[int, int]]:
     last = to_block
     while last >= from_block:

@@ -1,0 +1,222 @@
+"""Matching the books with the chain after the database may have forgotten something (rule R10).
+
+From an hour before the last block the rows know of, every transfer to and from the treasury is looked up among the
+consumed logs, and the relayer's account nonce among its rows. A payment whose row is left is resolved from its
+evidence, as at any other time. One whose row is gone becomes a note of kind `owed` for its payer: one log, one
+beneficiary (R11). What cannot be put right by evidence is named: money that left the treasury, and transactions of the
+relayer that wait to be mined and that no row knows.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from django.db.models import Max
+from django.db.models.functions import Greatest
+
+from billing.domain.errors import Refused
+from billing.selectors import credit_notes
+from billing.services import settlements
+from billing.services.recovery_report import Part
+from telemetry.configuration import loa
+from x402.chain import receipts
+from x402.chain.network_settings import Asset, Network, networks
+from x402.chain.receipts import Movement
+from x402.chain.rpc import RpcClient, number_of
+from x402.chain.transactions import Signer
+from x402.models import ChainTransaction, ConsumedLog, Payment, Relayer
+from x402.selectors.payments import payment_by_replay_key
+from x402.services import evidence
+from x402.services.facilitator_choice import rpc_of
+
+MARGIN_SECONDS = 3_600  # rows are written within minutes of their block; an hour covers a long outage of a node
+FIRST_LOOK_SECONDS = 24 * 3_600  # how far back to look when no row names a block
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What one network's chain shows and its rows do not."""
+
+    network: Network
+    from_block: int
+    to_block: int
+    inflows: list[tuple[Asset, Movement]] = field(default_factory=list)
+    outflows: list[tuple[Asset, Movement]] = field(default_factory=list)
+    nonce_mined: int = 0
+    nonce_pending: int = 0
+    nonce_of_rows: int = 0
+
+
+class ChainReporter:
+    """The chain's part of the report on a recovery."""
+
+    def report(self) -> Part:
+        """What is missing on every network; changes nothing. Raises RpcFailure."""
+        return _part([_look(network) for network in networks().values()], booked={}, obstacles=[])
+
+    def match(self) -> Part:
+        """Book every payment that the chain shows and the rows lack, and move the relayer's rows up to its nonce.
+
+        Safe to repeat: a log is consumed before it is booked, and booked once. Raises RpcFailure.
+        """
+        booked: dict[str, str] = {}
+        obstacles: list[str] = []
+        for network in networks().values():
+            missing = _look(network)
+            for asset, movement in missing.inflows:
+                outcome = _book(network, asset, movement)
+                if outcome.startswith("refused"):
+                    obstacles.append(f"{_named(movement)}: {outcome}.")
+                booked[_beneficiary(network, movement)] = outcome
+            Relayer.objects.filter(network=network.caip2, address=_relayer()).update(
+                next_nonce=Greatest("next_nonce", missing.nonce_mined)
+            )
+        return _part([_look(network) for network in networks().values()], booked=booked, obstacles=obstacles)
+
+
+reporter = ChainReporter()
+
+
+def _look(network: Network) -> _Missing:
+    rpc = rpc_of(network.caip2)
+    to_block = max(0, number_of(rpc.call("eth_blockNumber")) - network.confirmations + 1)
+    missing = _Missing(network, _first_block(network, to_block=to_block), to_block)
+    for asset in network.assets:
+        received, sent = receipts.movements(
+            rpc, asset=asset.address, treasury=network.pay_to, from_block=missing.from_block, to_block=to_block
+        )
+        missing.inflows += [(asset, one) for one in _unmatched(network, received)]
+        missing.outflows += [(asset, one) for one in _unmatched(network, sent)]
+    _look_at_relayer(missing, rpc)
+    return missing
+
+
+def _first_block(network: Network, *, to_block: int) -> int:
+    """Where to begin: well before the newest block that any row names."""
+    settled = Payment.objects.filter(network=network.caip2).aggregate(newest=Max("block_number"))["newest"]
+    mined = ChainTransaction.objects.filter(network=network.caip2).aggregate(newest=Max("block_number"))["newest"]
+    known = max(settled or 0, mined or 0)
+    seconds = MARGIN_SECONDS if known else FIRST_LOOK_SECONDS
+    return max(0, (known or to_block) - int(seconds / network.block_seconds))
+
+
+def _unmatched(network: Network, found: list[Movement]) -> list[Movement]:
+    """Those whose log nobody consumed, or an earlier recovery did and was stopped before it booked the money."""
+    hashes = {one.log.transaction_hash for one in found}
+    consumed = {
+        (row.transaction_hash, row.log_index): row.beneficiary
+        for row in ConsumedLog.objects.filter(network=network.caip2, transaction_hash__in=hashes)
+    }
+    unmatched = []
+    for one in found:
+        consumer, own = consumed.get((one.log.transaction_hash, one.log.log_index)), _beneficiary(network, one)
+        if consumer is None or (consumer == own and not credit_notes.notes_from(own)):
+            unmatched.append(one)
+    return unmatched
+
+
+def _look_at_relayer(missing: _Missing, rpc: RpcClient) -> None:
+    address, network = _relayer(), missing.network.caip2
+    mined, pending = rpc.batch([("eth_getTransactionCount", [address, tag]) for tag in ("latest", "pending")])
+    missing.nonce_mined, missing.nonce_pending = number_of(mined), number_of(pending)
+    row = Relayer.objects.filter(network=network, address=address).first()
+    missing.nonce_of_rows = row.next_nonce if row else 0
+
+
+def _book(network: Network, asset: Asset, movement: Movement) -> str:
+    """Give the money of one unmatched inflow to whom it belongs; a word for what it became."""
+    nonce = receipts.nonce_of(rpc_of(network.caip2), movement)
+    if not nonce:
+        return "deposit"  # nobody's payment: the daily comparison with the chain books it
+    payment = payment_by_replay_key(
+        network.caip2, verifying_contract=asset.address.lower(), payer=movement.sender, nonce=nonce
+    )
+    return _owe(network, asset, movement) if payment is None else f"payment:{evidence.resolve(payment)}"
+
+
+def _owe(network: Network, asset: Asset, movement: Movement) -> str:
+    log, beneficiary = movement.log, _beneficiary(network, movement)
+    row, _ = ConsumedLog.objects.get_or_create(
+        network=network.caip2,
+        transaction_hash=log.transaction_hash,
+        log_index=log.log_index,
+        defaults={"beneficiary": beneficiary},
+    )
+    if row.beneficiary != beneficiary:
+        return "consumed"
+    try:
+        settlements.book_late_settlement(
+            settlements.SettledPayment(
+                payment_id=beneficiary,
+                entry_id="",
+                account_id="",
+                wallet=movement.sender,
+                network=network.caip2,
+                asset_address=asset.address,
+                pay_to=network.pay_to,
+                amount_micro_usdc=movement.amount,
+                tx_hash=log.transaction_hash,
+                block_hash=log.block_hash,
+                block_number=log.block_number,
+                log_index=log.log_index,
+                correlation_id=beneficiary,
+                transition=None,
+            )
+        )
+    except Refused as refusal:
+        return f"refused ({refusal.code})"
+    return "owed"
+
+
+def _part(found: list[_Missing], *, booked: dict[str, str], obstacles: list[str]) -> Part:
+    facts: dict[str, object] = {"booked": booked}
+    lines: list[str] = [f"{beneficiary}: {outcome}" for beneficiary, outcome in booked.items()]
+    for missing in found:
+        name = missing.network.caip2
+        facts[name] = {
+            "from_block": missing.from_block,
+            "to_block": missing.to_block,
+            "missing_inflows": [_fact(one) for _, one in missing.inflows],
+            "missing_outflows": [_fact(one) for _, one in missing.outflows],
+            "relayer_nonce_mined": missing.nonce_mined,
+            "relayer_nonce_pending": missing.nonce_pending,
+            "relayer_nonce_of_rows": missing.nonce_of_rows,
+        }
+        lines.append(
+            f"{name}, blocks {missing.from_block} to {missing.to_block}: {len(missing.inflows)} inflows and"
+            f" {len(missing.outflows)} outflows are in no row; the relayer's rows expect account nonce"
+            f" {missing.nonce_of_rows}, the chain {missing.nonce_mined}."
+        )
+        lines += [f"In no row: {_named(one)}" for _, one in (*missing.inflows, *missing.outflows)]
+        obstacles += [f"{_named(one)} left the treasury and no refund says so" for _, one in missing.outflows]
+        if missing.nonce_pending > max(missing.nonce_mined, missing.nonce_of_rows):
+            obstacles.append(f"{name}: transactions of the relayer that no row knows wait to be mined")
+    return Part(facts, tuple(lines), tuple(obstacles))
+
+
+def _named(movement: Movement) -> str:
+    log = movement.log
+    return (
+        f"{movement.amount} from {movement.sender} to {movement.recipient}"
+        f" ({log.transaction_hash}#{log.log_index}, block {log.block_number})"
+    )
+
+
+def _fact(movement: Movement) -> dict[str, object]:
+    return {
+        "from": movement.sender,
+        "to": movement.recipient,
+        "amount": str(movement.amount),
+        "transaction_hash": movement.log.transaction_hash,
+        "log_index": movement.log.log_index,
+        "block_number": movement.log.block_number,
+    }
+
+
+def _beneficiary(network: Network, movement: Movement) -> str:
+    """The name under which a recovery consumes a log: the same each time, so that a second try finds the first."""
+    place = f"{network.caip2}:{movement.log.transaction_hash}:{movement.log.log_index}"
+    return f"rec_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
+def _relayer() -> str:
+    return Signer(str(loa("RELAYER_PRIVATE_KEY"))).address.lower()
