@@ -16,18 +16,16 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts import throttles
-from accounts.services.errors import AccountsError
 from inference.domain.errors import UpstreamError
 from inference.services.completion import complete
 from inference.services.pricing import ChatPrice
 from telemetry import names
 from telemetry.problem import problem_response
 from x402.paywall import PaidContext, requires_payment
-from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.protocol.requirements import payment_required_v2
 from x402.services import responses
-from x402.services.paid_requests import BodyTooLarge
 from x402.services.quotes import keep_quote
+from x402.services.refusals import REFUSALS, response_of
 
 log = structlog.get_logger(__name__)
 
@@ -100,16 +98,8 @@ def quote(request: HttpRequest) -> HttpResponseBase:
         return problem_response("rate_limited", retry_after_seconds=verdict.retry_after_seconds)
     try:
         offer = keep_quote(request, path=reverse("x402-invoke"))
-    except BodyTooLarge as error:
-        return responses.body_too_large(error)
-    except AccountsError as error:
-        return responses.not_proven(error)
-    except MalformedPayment as error:
-        return responses.malformed(error)
-    except PaymentRefused as refusal:
-        return responses.refused_unread(refusal)
-    except UnpriceableRequest as error:
-        return responses.unpriceable(error)
+    except REFUSALS as refusal:
+        return response_of(refusal)
     response = JsonResponse(
         {
             "quote_id": offer.quote_id,

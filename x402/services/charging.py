@@ -8,13 +8,10 @@ import time
 
 from django.http import HttpRequest, HttpResponse
 
-from accounts.services.errors import AccountsError
-from billing.domain.errors import RecoveryInProgress
 from billing.services import recovery
 from telemetry.configuration import loa
-from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
-from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
+from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.selectors.payments import payment_of
 from x402.services import (
     credit_payments,
@@ -32,7 +29,8 @@ from x402.services import (
 from x402.services.crash_points import crash_point
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
-from x402.services.rates import RateLimited, require_rate
+from x402.services.rates import require_rate
+from x402.services.refusals import REFUSALS, response_of
 from x402.services.serving import Run, Work, serve
 from x402.services.waiting import Ticket, TooManyWaiters, watch
 
@@ -43,31 +41,15 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
     """The answer to a request for a paid endpoint; `run` is done when it is paid. Never raises for bad input."""
     try:
         incoming = paid_requests.read(request)
-    except paid_requests.BodyTooLarge as error:
-        return responses.body_too_large(error)
-    except AccountsError as error:
-        return responses.not_proven(error)
-    except MalformedPayment as error:
-        return responses.malformed(error)
-    except PaymentRefused as refusal:
-        return responses.refused_unread(refusal)
+    except REFUSALS as refusal:
+        return response_of(refusal)
     work = Work(run=run, priced=incoming.priced, atomic=endpoint.atomic)
     try:
         return _decide(endpoint, incoming, work)
-    except MalformedPayment as error:
-        return responses.malformed(error)
-    except verification.NonceAlreadyUsed:
-        return responses.nonce_already_used()
-    except RecoveryInProgress:
-        return responses.recovery_in_progress()
-    except RateLimited as limited:
-        return responses.rate_limited(limited)
-    except RpcFailure as failure:
-        return responses.settlement_unavailable(failure)
-    except UnpriceableRequest as error:
-        return responses.unpriceable(error)
     except PaymentRefused as refusal:
         return _refuse(endpoint, incoming, refusal)
+    except REFUSALS as refusal:
+        return response_of(refusal)
 
 
 def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:

@@ -1,0 +1,48 @@
+"""Which answer each refusal gets: one table for every door to the payment side."""
+
+from django.http import HttpResponse
+
+from accounts.services.errors import AccountsError
+from billing.domain.errors import RecoveryInProgress
+from x402.chain.rpc import RpcFailure
+from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
+from x402.services import responses
+from x402.services.paid_requests import BodyTooLarge
+from x402.services.rates import RateLimited
+from x402.services.verification import NonceAlreadyUsed
+
+REFUSALS = (
+    AccountsError,
+    BodyTooLarge,
+    MalformedPayment,
+    NonceAlreadyUsed,
+    PaymentRefused,
+    RateLimited,
+    RecoveryInProgress,
+    RpcFailure,
+    UnpriceableRequest,
+)
+
+
+def response_of(refusal: Exception) -> HttpResponse:
+    """The problem a client gets for one of `REFUSALS`; fresh terms for a refused payment are the caller's to add."""
+    match refusal:
+        case AccountsError():
+            return responses.not_proven(refusal)
+        case BodyTooLarge():
+            return responses.body_too_large(refusal)
+        case MalformedPayment():
+            return responses.malformed(refusal)
+        case UnpriceableRequest():
+            return responses.unpriceable(refusal)
+        case PaymentRefused():
+            return responses.refused_unread(refusal)
+        case NonceAlreadyUsed():
+            return responses.nonce_already_used()
+        case RecoveryInProgress():
+            return responses.recovery_in_progress()
+        case RateLimited():
+            return responses.rate_limited(refusal)
+        case RpcFailure():
+            return responses.settlement_unavailable(refusal)
+    raise TypeError(f"{type(refusal).__name__} is not a refusal") from refusal
