@@ -152,8 +152,22 @@ def way_out_of(log: Path) -> str:
 
 
 def _signal_group(pid: int, number: int) -> None:
+    """Signal the process and its group; a launcher that a shell or make started leads no group and is signalled alone.
+
+    A leader that has ended may have left members of its group behind, so a pid without a process is tried as a group.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+        if _leads_a_group(pid):
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+
+
+def _leads_a_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return True
 
 
 def _reap(pid: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,16 @@ def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     process.stop(record, seconds=0.2)
 
     assert not record.is_running()
+
+
+def test_a_launcher_that_leads_no_group_is_stopped_alone() -> None:
+    child = subprocess.Popen(SLEEPER)
+    assert os.getpgid(child.pid) != child.pid
+
+    stopped = process.stop(process.Record("launcher", child.pid, process.start_time(child.pid)), seconds=5)
+
+    assert stopped is True
+    assert process.start_time(child.pid) == ""
 
 
 def test_another_process_with_the_recorded_pid_is_left_alone() -> None:
