@@ -24,6 +24,7 @@ from tests.interop.running_site import SiteDidNotStart, running_site
 HOME = binaries.ROOT / ".loa" / "bench"
 PEERS = Path(__file__).parent / "peers"
 PEER = "official FastAPI middleware + official Python facilitator (x402 2.25)"
+IDLE_SHARE, IDLE_PATIENCE_SECONDS = 0.15, 30
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 NAMES = {
     "latency": "x402: median latency, 1 wallet, first 100 payments, instant mining",
@@ -67,11 +68,13 @@ def run(size: Size, say: Callable[[str], None]) -> list[Figure]:
             with official_stack(python) as base_url:
                 instant(base_url, size, lambda name, value: measured.add(measured.peer, name, value), say)
             with running_site(HOME / "site", fresh=True) as run_facts:
+                wait_until_idle(run_facts)
                 instant(run_facts["base_url"], size, lambda name, value: measured.add(measured.ours, name, value), say)
                 measured.add(measured.ours, "unpaid", unpaid_per_core(run_facts, seconds=size.unpaid_seconds))
             with official_stack(python, block_seconds=2) as base_url:
                 paced(base_url, size, lambda name, value: measured.add(measured.peer, name, value), say)
             with running_site(HOME / "site", fresh=True, variables={"BLOCK_SECONDS": "2"}) as run_facts:
+                wait_until_idle(run_facts)
                 paced(run_facts["base_url"], size, lambda name, value: measured.add(measured.ours, name, value), say)
     except (SiteDidNotStart, PeerDidNotStart, NothingAnswered) as error:
         return [figures.not_run(name, peer_name=PEER, why=str(error)[-400:]) for name in NAMES.values()]
@@ -141,6 +144,16 @@ def unpaid_per_core(run_facts: dict[str, Any], *, seconds: float) -> float:
     before = sum(map(cpu_seconds, web))
     answered = load.unpaid_window(run_facts["base_url"], callers=8, seconds=seconds)
     return answered / max(sum(map(cpu_seconds, web)) - before, 0.01)
+
+
+def wait_until_idle(run_facts: dict[str, Any]) -> None:
+    """Return when workers and beat have started too: their start-up is no part of what a payment costs."""
+    members = [member for pid in run_facts["pids"].values() for member in family_of(pid)]
+    for _ in range(IDLE_PATIENCE_SECONDS):
+        before = sum(map(cpu_seconds, members))
+        time.sleep(1)
+        if sum(map(cpu_seconds, members)) - before < IDLE_SHARE:
+            return
 
 
 def family_of(pid: int) -> list[int]:
