@@ -37,9 +37,9 @@ def new_wallet() -> str:
     return "0x" + secrets.token_hex(20)
 
 
-def make_payment_table() -> None:
+def make_payment_table(url: str = "") -> None:
     """A registered table of another app, made once per database by the owner."""
-    with psycopg.connect(settings.DATABASE_DIRECT_URL, autocommit=True) as owner:
+    with psycopg.connect(url or settings.DATABASE_DIRECT_URL, autocommit=True) as owner:
         owner.execute("SELECT pg_advisory_lock(8402000)")
         exists = owner.execute("SELECT to_regclass('public.billing_test_payment') IS NOT NULL").fetchone()
         if exists == (True,):
