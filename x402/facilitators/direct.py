@@ -22,6 +22,7 @@ GAS_PER_TRANSFER = 95_000  # measured: 90,500 for a payee that never held the to
 GAS_PER_TRANSACTION = 60_000
 GAS_MARGIN_PERCENT = 130
 REBROADCAST_AFTER_SECONDS = 0.5
+REPEAT_AFTER_BLOCKS = 2  # a node may say that it took a transaction and lose it; later ones would wait behind it
 
 log = get_logger(__name__)
 
@@ -158,8 +159,11 @@ class DirectFacilitator:
         )
 
     def _rebroadcast(self) -> None:
+        """Send again what no node took, soon, and what is still not mined after some blocks, whatever a node said."""
+        repeat_after = max(REBROADCAST_AFTER_SECONDS, REPEAT_AFTER_BLOCKS * self._network.block_seconds)
         for sent in self._pending.values():
-            if not sent.transaction.is_broadcast and time.monotonic() - sent.tried_at > REBROADCAST_AFTER_SECONDS:
+            patience = repeat_after if sent.transaction.is_broadcast else REBROADCAST_AFTER_SECONDS
+            if not sent.outcomes and time.monotonic() - sent.tried_at > patience:
                 self._broadcast(sent)
 
     def _broadcast(self, sent: _Sent) -> None:
