@@ -16,11 +16,11 @@ from django.utils.module_loading import import_string
 from billing.metrics import CONSERVATION_CHECKS, CONSERVATION_VIOLATIONS
 from billing.services.anchors_verification import check_anchors
 from billing.services.verification_findings import Check, CheckResult, Finding
+from billing.services.verification_guards import check_guards
 from billing.services.verification_streams import check_stream_births, check_streams
 from billing.services.verification_sums import (
     check_balances,
     check_credit_notes,
-    check_guards,
     check_holds,
     check_posting_chain,
     check_trial_balance,

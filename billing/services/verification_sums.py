@@ -1,4 +1,4 @@
-"""The part of the ledger's proof that adds up: balances, notes, holds, and the guards that make the rest hold.
+"""The part of the ledger's proof that adds up: balances, notes and holds.
 
 Each check is one statement that reads an index in order and returns its first bad row.
 """
@@ -9,27 +9,6 @@ from typing import Final
 from django.db.backends.utils import CursorWrapper
 
 from billing.services.verification_findings import CheckResult, Finding
-
-# Triggers that must be there and ENABLE ALWAYS, so that not even session_replication_role switches them off.
-APPEND_ONLY: Final = (
-    "account",
-    "anchor",
-    "approval",
-    "approval_grant",
-    "credit_note_movement",
-    "idempotency_key",
-    "journal",
-    "posting",
-)
-NEVER_DELETED: Final = (*APPEND_ONLY, "balance", "billing_entry", "credit_note", "daily_use", "dead_letter", "stream")
-GUARDS: Final = (
-    ("posting", "postings_are_whole"),
-    ("journal", "journals_follow_each_other"),
-    ("journal", "batch_has_postings"),
-    ("billing_entry", "entry_lifecycle"),
-    *((table, "no_update") for table in APPEND_ONLY),
-    *((table, guard) for table in NEVER_DELETED for guard in ("no_delete", "no_truncate")),
-)
 
 _POSTINGS: Final = """
 SELECT account_id, shard, version, reason FROM (
@@ -98,21 +77,6 @@ FULL JOIN (
 ) b ON b.owner = e.account_id AND b.denomination = e.denomination
 WHERE coalesce(e.held, 0) <> coalesce(b.posted, 0) ORDER BY 1 LIMIT 1
 """
-
-
-def check_guards(cursor: CursorWrapper) -> CheckResult:
-    """Every trigger of the ledger exists and fires ALWAYS."""
-    cursor.execute(
-        "SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'billing' AND NOT t.tgisinternal"
-    )
-    enabled = {(table, trigger): state for table, trigger, state in cursor.fetchall()}
-    for table, trigger in GUARDS:
-        state = enabled.get((table, trigger))
-        if state not in ("A", b"A"):
-            detail = "the trigger is missing" if state is None else "the trigger is not ENABLE ALWAYS"
-            return CheckResult("guards", len(GUARDS), Finding("guards", f"{trigger} on billing.{table}", detail))
-    return CheckResult("guards", len(GUARDS), None)
 
 
 def check_posting_chain(cursor: CursorWrapper) -> CheckResult:
