@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from billing.services import recovery
 from x402.chain.network_settings import networks
 from x402.services import settler, sweeps
 from x402.services.facilitator_choice import facilitator_for
@@ -17,6 +18,8 @@ BEAT_SCHEDULE = {
 @shared_task(name="x402.settle_due")
 def settle_due() -> int:
     """Settle what waits on every network, unless another process leads; the number of payments settled."""
+    if recovery.is_under_way():
+        return 0
     settled = 0
     for network in networks():
         facilitator = facilitator_for(network)

@@ -5,6 +5,7 @@ from django.http import HttpResponse
 from accounts.services.errors import AccountsError
 from billing.domain.errors import RecoveryInProgress
 from x402.chain.rpc import RpcFailure
+from x402.models import Payment
 from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.services import responses
 from x402.services.paid_requests import BodyTooLarge
@@ -19,6 +20,7 @@ REFUSALS = (
     PaymentRefused,
     RateLimited,
     RecoveryInProgress,
+    Payment.DoesNotExist,
     RpcFailure,
     UnpriceableRequest,
 )
@@ -39,7 +41,8 @@ def response_of(refusal: Exception) -> HttpResponse:
             return responses.refused_unread(refusal)
         case NonceAlreadyUsed():
             return responses.nonce_already_used()
-        case RecoveryInProgress():
+        case RecoveryInProgress() | Payment.DoesNotExist():
+            # A row that this request had read is gone only when the database was replaced by one that forgot it.
             return responses.recovery_in_progress()
         case RateLimited():
             return responses.rate_limited(refusal)

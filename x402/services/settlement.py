@@ -53,10 +53,10 @@ def advance(facilitator: Facilitator) -> Progress:
     """One step of settlement on one network: submit what is due, collect what is known, book it.
 
     Locks: the relayer and due payment rows while a batch is stored; each booked payment's row inside the ledger call.
-    Safe to repeat after a crash at any point. In recovery nothing is sent and nobody leads (R10).
+    Safe to repeat after a crash at any point. Raises RecoveryInProgress: nothing is sent then, and what the facilitator
+    remembers may be of another past, so that the next step needs a new one (R10).
     """
-    if recovery.is_under_way():
-        return Progress(settled=(), failed=(), submitted=(), pending=0, is_leader=False)
+    recovery.require_none()
     submitted = facilitator.submit()
     if submitted.payment_ids:
         crash_point("after_broadcast")

@@ -11,6 +11,7 @@ import time
 
 from django.db import connection
 
+from billing.domain.errors import RecoveryInProgress
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain.network_settings import networks
@@ -67,7 +68,11 @@ class Settler:
             try:
                 facilitator = facilitator or facilitator_choice.facilitator_for(self._network)
                 self._work(facilitator)
+            except RecoveryInProgress:
+                facilitator = None
+                self._pause(ERROR_PAUSE_SECONDS)
             except Exception:
+                facilitator = None  # what it remembers may not be what the rows say: begin anew from them
                 log.exception(names.SETTLER_FAILED, network=self._network)
                 self._pause(ERROR_PAUSE_SECONDS)
                 if watch.is_anyone_waiting():
