@@ -36,5 +36,6 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 TEST_SERVICES = env.boolean("LOA_TEST_SERVICES", False)
 TEST_ADMIN_DATABASE_URL = env.optional("LOA_TEST_ADMIN_DATABASE_URL")
 TEST_TEMPLATE_DATABASE = env.optional("LOA_TEST_TEMPLATE_DATABASE")
+MODEL_STEPS = env.integer("LOA_MODEL_STEPS", 400)
 
 env.refuse_unknown()

@@ -5,7 +5,6 @@ from threads of this process and from a second process on a stream of its own, m
 them. `LOA_MODEL_STEPS` says how many steps are taken (10,000 for the long form).
 """
 
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import LazySettings
+from django.conf import settings as django_settings
 from django.db import connections
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ from tests.properties.ledger_model import (
 )
 from tests.properties.second_caller import SecondCaller
 
-STEPS = int(os.environ.get("LOA_MODEL_STEPS", "400"))
+STEPS = django_settings.MODEL_STEPS
 STEPS_OF_A_RUN = 30 if STEPS < 1_000 else 60
 AT_ONCE_MAX = 4
 
