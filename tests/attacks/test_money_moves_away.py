@@ -18,6 +18,7 @@ from tests.attacks.tools import (
     again,
     cancel,
     in_background,
+    rebuilt,
     row_of,
     submit_as_stranger,
     turn_chain_clock_past,
@@ -43,7 +44,13 @@ def _short_wait(settings) -> None:
 
 
 def paid_while(
-    attack: Attack, hold: RelayerHold, buyer: Buyer, act: Callable[[str], None], *, life: int = 300
+    attack: Attack,
+    hold: RelayerHold,
+    buyer: Buyer,
+    act: Callable[[str], None],
+    *,
+    life: int = 300,
+    is_waited: bool = False,
 ) -> tuple[dict[str, str], object]:
     """Pay for /item/a; after verification and before settlement `act` with the header. The header and the answer."""
     terms = terms_of(buyer.ask("/item/a"))
@@ -53,6 +60,8 @@ def paid_while(
     answer = in_background(lambda: again(buyer).ask("/item/a", headers=headers))
     until(lambda: row_of(buyer) is not None)
     act(header)
+    if is_waited:
+        return headers, answer.result(30)
     hold.let_go()
     return headers, answer.result(30)
 
@@ -152,6 +161,37 @@ def test_a_stranger_who_submits_first_has_paid_for_the_payer(attack: Attack, hol
     assert (retry.status_code, retry.content) == (200, answer.content)
     assert attack.chain.balance_of(buyer.address) == 1_000_000 - shop.FIXED_MICRO_USDC
     attack.saw(answer, retry)
+
+
+@pytest.mark.attacks("R1 public calldata")
+def test_a_payment_a_stranger_made_public_before_our_broadcast_proves_nothing(
+    attack: Attack, hold: RelayerHold, warm: None, settings
+) -> None:
+    """The payer's request is gone, its payment still waits, and the payload can be read from a stranger's calldata."""
+    settings.LOA = settings.LOA | {"WAIT_SECONDS": 1}
+    buyer = attack.buyer()
+    transactions = []
+    header, answer = paid_while(
+        attack,
+        hold,
+        buyer,
+        lambda header: transactions.append(submit_as_stranger(attack.chain, header)),
+        is_waited=True,
+    )
+    fresh = terms_of(buyer.ask("/item/a"))
+
+    stolen = [
+        buyer.ask("/item/a", headers=copy)
+        for copy in rebuilt(attack.chain, transactions[0], fresh["accepts"][0], fresh["resource"])
+    ]
+    hold.let_go()
+    retried = buyer.ask("/item/a", headers=header)
+
+    assert answer.status_code == 503
+    assert [(one.status_code, one.json()["code"]) for one in stolen] == [(409, "payment_already_used")] * 2
+    assert retried.status_code == 200
+    attack.stranger_saw(*stolen)
+    attack.saw(answer, retried)
 
 
 @pytest.mark.attacks("6 preemption")

@@ -108,6 +108,8 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
         return responses.used_for_another_request(payment, incoming)
     if not proofs.may_have_answer(payment, incoming):
         return responses.already_used(payment)
+    if not proofs.proves_itself(payment, incoming) and verification.is_public(payment):
+        return responses.already_used(payment)
     if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
         _claim_again(payment)
     return _follow(payment, work, is_replay=True)

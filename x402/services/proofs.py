@@ -14,9 +14,13 @@ from x402.services.paid_requests import PaidRequest
 
 def may_have_answer(payment: Payment, incoming: PaidRequest) -> bool:
     """Whether this request comes from the payer's side. `payment` is the row as it was when the request arrived."""
+    return payment.state == PaymentState.VERIFIED or proves_itself(payment, incoming)
+
+
+def proves_itself(payment: Payment, incoming: PaidRequest) -> bool:
+    """Whether the request shows what was never on the chain, so that it needs no luck of timing."""
     return (
-        payment.state == PaymentState.VERIFIED
-        or has_quote_token(payment, incoming.quote_token)
+        has_quote_token(payment, incoming.quote_token)
         or has_key(payment, incoming.key_hash)
         or is_payer(payment, incoming.wallet)
     )

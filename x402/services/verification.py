@@ -293,6 +293,14 @@ def credit_deadline() -> int:
     return int(datetime.now(tz=UTC).timestamp()) + loa("QUOTE_TTL_SECONDS")
 
 
+def is_public(payment: Payment) -> bool:
+    """Whether the chain shows this authorization already, whoever carried it; then its payload proves nothing (R1).
+
+    Raises RpcFailure.
+    """
+    return _chain_state(payment).is_used
+
+
 def may_be_sent_again(payment: Payment) -> bool:
     """Whether another transaction could settle this payment: the nonce is unused, the balance covers it, and it has
     not failed too often already. Otherwise a payer whose money is gone could have us pay gas for every retry.
@@ -301,19 +309,22 @@ def may_be_sent_again(payment: Payment) -> bool:
     """
     if SettlementAttempt.objects.filter(payment_id=payment.pk).count() >= ATTEMPTS_MAX:
         return False
-    network = networks()[payment.network]
+    try:
+        require_payable(_chain_state(payment), value=payment.amount_micro_usdc)
+    except (RpcFailure, PaymentRefused):
+        return False
+    return True
+
+
+def _chain_state(payment: Payment) -> AuthorizationState:
     question = ChainQuestions(
         asset=bytes.fromhex(payment.asset[2:]),
         payer=bytes.fromhex(payment.payer[2:]),
         nonce=bytes.fromhex(payment.nonce[2:]),
         value=payment.amount_micro_usdc,
     )
-    try:
-        seen = verify_chain_state(rpc_of(payment.network), [question], multicall3=network.multicall3)
-        require_payable(seen.authorizations[0], value=payment.amount_micro_usdc)
-    except (RpcFailure, PaymentRefused):
-        return False
-    return True
+    multicall3 = networks()[payment.network].multicall3
+    return verify_chain_state(rpc_of(payment.network), [question], multicall3=multicall3).authorizations[0]
 
 
 def renew_claim(payment: Payment) -> None:
