@@ -1,8 +1,11 @@
 """Accounts and the wallets that prove them."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import Account, Wallet
@@ -10,13 +13,14 @@ from billing.admin.formats import NOTHING, identifier_of, moment_of
 from billing.admin.read_only import ReadOnlyAdmin, list_url, shown_as, url_of
 from billing.admin.sections import Column, Link, Section
 
+WALLET_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
     """Found by id, its beginning, or one of the account's wallets."""
 
     keyset = ("id",)
-    found_by = ("wallets__address",)
     found_by_prefix = ("id",)
     search_help_text = "Account id or its beginning, or a wallet address."
     list_display = ("identifier", "label_or_dash", "created")
@@ -25,6 +29,16 @@ class AccountAdmin(ReadOnlyAdmin):
     identifier = shown_as(lambda row: identifier_of(row.id), "account")
     label_or_dash = shown_as(lambda row: row.label or NOTHING, "label")
     created = shown_as(lambda row: moment_of(row.created_at), "first seen")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By id or by wallet, which is looked up first: one condition over both tables would read both whole."""
+        address = search_term.strip().lower()
+        if not WALLET_ADDRESS.fullmatch(address):
+            return super().get_search_results(request, queryset, search_term)
+        owners = list(Wallet.objects.filter(address=address).values_list("account_id", flat=True))
+        return queryset.filter(pk__in=owners), False
 
     def links_of(self, row: Account, request: HttpRequest) -> Sequence[Link]:
         return (Link("Its accounts in the ledger", list_url("billing.account", q=row.id)),)

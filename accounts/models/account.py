@@ -42,6 +42,7 @@ class Wallet(models.Model):
             models.UniqueConstraint(fields=("family", "address"), name="accounts_wallet_once_per_family"),
             models.CheckConstraint(condition=models.Q(address__regex=r"^0x[0-9a-f]{40}$"), name="accounts_wallet_hex"),
         )
+        indexes = (models.Index(fields=("address",), name="accounts_wallet_by_address"),)
 
     def __str__(self) -> str:
         return self.address

@@ -121,6 +121,14 @@ class Payment(models.Model):
             models.Index(fields=["-created_at"], name="x402_payment_newest"),
             models.Index(fields=["transaction_hash"], name="x402_payment_by_transaction"),
             models.Index(fields=["correlation_id"], name="x402_payment_by_correlation"),
+            models.Index(
+                fields=["state", "created_at", "id"],
+                condition=models.Q(state__in=["credited", "refunded", "dead"]),
+                name="x402_payment_unserved_ends",
+            ),
+            models.Index(
+                fields=["created_at", "id"], condition=models.Q(method="credit_notes"), name="x402_payment_by_credit"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -71,7 +71,12 @@ class ChainTransaction(models.Model):
                 fields=["network", "relayer", "nonce"],
                 condition=models.Q(state__in=["stored", "broadcast"]),
                 name="x402_transaction_pending",
-            )
+            ),
+            models.Index(
+                fields=["state", "id"],
+                condition=models.Q(state__in=["replaced", "dropped"]),
+                name="x402_transaction_not_mined",
+            ),
         ]
 
     def __str__(self) -> str:
