@@ -86,7 +86,7 @@ def movements_of(wallet: str, *, before: int, limit: int) -> list[Movement]:
         cursor.execute(
             "SELECT m.id, m.note_id, n.kind, m.reason, m.amount, m.remaining_after, m.journal_id, m.entry_id,"
             " j.recorded_at FROM billing.credit_note n"
-            " JOIN billing.credit_note_movement m ON m.note_id = n.id"
+            ' JOIN billing.credit_note_movement m ON m.note_id = n.id COLLATE "default"'  # that of the index
             " JOIN billing.journal j ON j.id = m.journal_id"
             " WHERE n.wallet = %s AND m.id < %s ORDER BY m.id DESC LIMIT %s",
             [wallet.lower(), before, limit],

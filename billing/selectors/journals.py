@@ -21,9 +21,10 @@ FROM billing.journal j
 _BY_ID: Final = _JOURNALS + "WHERE j.id = %s"
 _BY_CORRELATION: Final = _JOURNALS + "WHERE j.correlation_id = %s ORDER BY j.recorded_at, j.stream, j.sequence LIMIT %s"
 _BY_ENTRY: Final = _JOURNALS + "WHERE j.entry_id = %s ORDER BY j.recorded_at, j.stream, j.sequence LIMIT %s"
+# Compared in the collation of entry_id, which its index has; ids of entries have another.
 _BY_PAYMENT: Final = (
     _JOURNALS
-    + "JOIN billing.billing_entry e ON e.id = j.entry_id WHERE e.payment_id = %s"
+    + 'JOIN billing.billing_entry e ON j.entry_id = e.id COLLATE "default" WHERE e.payment_id = %s'
     + " ORDER BY j.recorded_at, j.stream, j.sequence LIMIT %s"
 )
 
