@@ -35,7 +35,7 @@ FROM generation g, generate_series(0, g.users - 1) AS number;
 -- One call paid on chain, and for seven in ten of them a call from prepaid money at the same time. A few customers make
 -- most of the calls. `outcome`: 0 served with change, 1 served for exactly what was held, 2 given back, 3 still served.
 CREATE TEMP TABLE call AS
-SELECT c.n, c.wallet, c.prepaid, c.amount, c.outcome, c.has_prepaid, c.held,
+SELECT c.n, c.wallet, c.prepaid, 12 + 12 * (c.wallet / 5) + 2 * (c.wallet % 5) AS wallet_held, 10 + 12 * c.prepaid AS available, c.amount, c.outcome, c.has_prepaid, c.held,
        CASE c.outcome WHEN 0 THEN c.amount * (40 + n % 60) / 100 WHEN 1 THEN c.amount WHEN 2 THEN 0 END AS charged,
        c.held * (30 + n % 65) / 100 AS cost,
        t.prefix || 'P' || lpad(c.n::text, 15, '0') AS place,
@@ -50,7 +50,8 @@ FROM (SELECT n::bigint, floor(g.wallets * pg_temp.dice(n, 1) ^ 2)::integer AS wa
       FROM generation g, generate_series(1, g.calls) AS n) c
 JOIN tick t ON t.number = c.n / 100;
 
--- Accounts. Their numbers are fixed so that postings can name them without looking: 1 to 6 belong to the system.
+-- Accounts. Their numbers are fixed so that postings can name them without looking: 1 to 6 belong to the system, and of
+-- every twelve that follow two are a user's and ten those of five wallets, as customers of both kinds come.
 INSERT INTO billing.account (id, name, denomination, shape, owner, opened_at) OVERRIDING SYSTEM VALUE
 SELECT a.id, a.name, a.denomination, s.number, CASE WHEN s.owner = '' THEN '' ELSE substring(a.name FROM s.pattern) END, g.started_at
 FROM generation g, LATERAL (
@@ -58,9 +59,9 @@ FROM generation g, LATERAL (
            (2, 'system:revenue', g.usdc, 'revenue'), (3, 'system:revenue', 'MicroUSD', 'revenue'),
            (4, 'exchange:' || g.usdc || ':MicroUSD', g.usdc, 'exchange'), (5, 'exchange:' || g.usdc || ':MicroUSD', 'MicroUSD', 'exchange'),
            (6, 'system:credit_notes_expired', g.usdc, 'credit_notes_expired')
-    UNION ALL SELECT 10 + 2 * u.number, 'user:' || u.account_id || ':available', 'MicroUSD', 'user_available' FROM prepaid u
-    UNION ALL SELECT 11 + 2 * u.number, 'user:' || u.account_id || ':held', 'MicroUSD', 'user_held' FROM prepaid u
-    UNION ALL SELECT 10 + 2 * g.users + 2 * p.number, 'user:' || p.account_id || ':held', g.usdc, 'user_held' FROM payer p
-    UNION ALL SELECT 11 + 2 * g.users + 2 * p.number, 'system:credit_notes:' || p.wallet, g.usdc, 'credit_notes' FROM payer p
+    UNION ALL SELECT 10 + 12 * u.number, 'user:' || u.account_id || ':available', 'MicroUSD', 'user_available' FROM prepaid u
+    UNION ALL SELECT 11 + 12 * u.number, 'user:' || u.account_id || ':held', 'MicroUSD', 'user_held' FROM prepaid u
+    UNION ALL SELECT 12 + 12 * (p.number / 5) + 2 * (p.number % 5), 'user:' || p.account_id || ':held', g.usdc, 'user_held' FROM payer p
+    UNION ALL SELECT 13 + 12 * (p.number / 5) + 2 * (p.number % 5), 'system:credit_notes:' || p.wallet, g.usdc, 'credit_notes' FROM payer p
 ) AS a(id, name, denomination, shape) JOIN billing.account_shape s ON s.name = a.shape ORDER BY a.id;
 SELECT setval(pg_get_serial_sequence('billing.account', 'id'), (SELECT max(id) FROM billing.account));

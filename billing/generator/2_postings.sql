@@ -30,15 +30,15 @@ CREATE TEMP TABLE line AS
 SELECT e.place, l.line::smallint AS line, l.account, CASE WHEN l.account < 10 THEN (e.place / 400 % g.streams)::integer ELSE 0 END AS shard, l.amount
 FROM generation g, event e LEFT JOIN call c ON c.n = e.n CROSS JOIN LATERAL unnest(
     CASE e.step
-        WHEN 0 THEN ARRAY[1, 10 + 2 * (g.users + c.wallet)]
+        WHEN 0 THEN ARRAY[1, c.wallet_held]
         WHEN 1 THEN CASE c.outcome
-            WHEN 0 THEN ARRAY[10 + 2 * (g.users + c.wallet), 2, 11 + 2 * (g.users + c.wallet)]
-            WHEN 1 THEN ARRAY[10 + 2 * (g.users + c.wallet), 2]
-            ELSE ARRAY[10 + 2 * (g.users + c.wallet), 11 + 2 * (g.users + c.wallet)] END
-        WHEN 2 THEN ARRAY[10 + 2 * c.prepaid, 11 + 2 * c.prepaid]
-        WHEN 3 THEN ARRAY[11 + 2 * c.prepaid, 3, 10 + 2 * c.prepaid]
-        WHEN 4 THEN ARRAY[11 + 2 * (g.users + c.wallet), 6]
-        WHEN 8 THEN ARRAY[1, 4, 5, 10 + 2 * e.n::integer] END,
+            WHEN 0 THEN ARRAY[c.wallet_held, 2, c.wallet_held + 1]
+            WHEN 1 THEN ARRAY[c.wallet_held, 2]
+            ELSE ARRAY[c.wallet_held, c.wallet_held + 1] END
+        WHEN 2 THEN ARRAY[c.available, c.available + 1]
+        WHEN 3 THEN ARRAY[c.available + 1, 3, c.available]
+        WHEN 4 THEN ARRAY[c.wallet_held + 1, 6]
+        WHEN 8 THEN ARRAY[1, 4, 5, 10 + 12 * e.n::integer] END,
     CASE e.step
         WHEN 0 THEN ARRAY[-c.amount, c.amount]
         WHEN 1 THEN CASE c.outcome

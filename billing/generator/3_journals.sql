@@ -16,10 +16,10 @@ SELECT e.place, e.step, e.n, c.payment_id,
     CASE e.step
         WHEN 0 THEN 'settle:' || g.network || ':' || c.transaction_hash || ':' || c.block_hash || ':' || c.log_index
         WHEN 1 THEN CASE c.outcome WHEN 2 THEN 'owed:ent_' ELSE 'commit:ent_' END || c.place
-        WHEN 2 THEN 'reserve:ent_' || c.place || '_c' WHEN 3 THEN 'commit:ent_' || c.place || '_c' WHEN 4 THEN 'expire:not_' || c.place || ':1'
+        WHEN 2 THEN 'reserve:ent_' || c.place || '_p' WHEN 3 THEN 'commit:ent_' || c.place || '_p' WHEN 4 THEN 'expire:not_' || c.place || ':1'
         WHEN 8 THEN 'mint:' || u.account_id ELSE 'stream:' || e.n END AS key,
     CASE WHEN e.step IN (0, 1) THEN 'quo_' || c.place WHEN e.step IN (2, 3) THEN 'req_' || c.place ELSE '' END AS correlation_id,
-    CASE WHEN e.step IN (0, 1) THEN 'ent_' || c.place WHEN e.step IN (2, 3) THEN 'ent_' || c.place || '_c' END AS entry_id,
+    CASE WHEN e.step IN (0, 1) THEN 'ent_' || c.place WHEN e.step IN (2, 3) THEN 'ent_' || c.place || '_p' END AS entry_id,
     CASE e.step
         WHEN 0 THEN jsonb_build_object('payment_id', c.payment_id, 'tx_hash', c.transaction_hash, 'block_hash', c.block_hash,
                                        'block_number', c.block_number, 'log_index', c.log_index)

@@ -19,7 +19,7 @@ FROM generation g, call c JOIN booking b ON b.n = c.n JOIN payer p ON p.number =
 
 INSERT INTO billing.billing_entry (id, state, account_id, denomination, funding, held_amount, cost_amount, revenue_remaining, correlation_id,
                                    expires_at, created_at, updated_at)
-SELECT 'ent_' || c.place || '_c', CASE c.outcome WHEN 3 THEN 'RESERVE_HELD' ELSE 'FINALIZE_ACKED' END, u.account_id, 'MicroUSD', 'prepaid', c.held,
+SELECT 'ent_' || c.place || '_p', CASE c.outcome WHEN 3 THEN 'RESERVE_HELD' ELSE 'FINALIZE_ACKED' END, u.account_id, 'MicroUSD', 'prepaid', c.held,
        CASE WHEN c.outcome < 3 THEN c.cost END, CASE WHEN c.outcome < 3 THEN c.cost ELSE 0 END, 'req_' || c.place,
        b.reserved_at + interval '5 minutes', b.reserved_at, coalesce(b.committed_at, b.reserved_at)
 FROM call c JOIN booking b ON b.n = c.n JOIN prepaid u ON u.number = c.prepaid WHERE c.has_prepaid ORDER BY c.n;
