@@ -37,7 +37,7 @@ NOTE_SECONDS: Final = 10.0  # how often the position is written down outside
 RETRY_AFTER_SECONDS: Final = 30
 
 _PAST: Final = "SELECT * FROM billing.past_now(%s)"
-_ENTER: Final = "SELECT billing.enter_recovery(%s, %s)"
+_ENTER: Final = "SELECT billing.enter_recovery(%s, %s, %s)"
 
 
 class _Watch:
@@ -90,7 +90,7 @@ def look_at_anchors() -> None:
     """Compare the newest anchor outside with the streams, and enter recovery when a head is gone."""
     with connection.cursor() as cursor:
         if missing_heads(cursor) and not _watch.is_in_recovery:
-            _enter(cursor, (Doubt.ANCHORED_HEAD_MISSING,))
+            _enter(cursor, (Doubt.ANCHORED_HEAD_MISSING,), noted_id=NO_ACCEPTANCE)
 
 
 def open_recovery() -> Mapping[str, Any] | None:
@@ -155,7 +155,7 @@ def _look(cursor: Any) -> None:
     if not doubts and not _watch.has_looked and missing_heads(cursor):
         doubts = (Doubt.ANCHORED_HEAD_MISSING,)
     if doubts:
-        _enter(cursor, doubts)
+        _enter(cursor, doubts, noted_id=note.acceptance_id if note else NO_ACCEPTANCE)
         return
     _remember(is_in_recovery=False)
     if time.monotonic() - _watch.noted_at > NOTE_SECONDS or note is None or note.acceptance_id != acceptance_id:
@@ -163,9 +163,9 @@ def _look(cursor: Any) -> None:
         write_note(past.note)
 
 
-def _enter(cursor: Any, doubts: Sequence[Doubt]) -> None:
+def _enter(cursor: Any, doubts: Sequence[Doubt], *, noted_id: str) -> None:
     reasons = [doubt.value for doubt in doubts]
-    cursor.execute(_ENTER, [new_id("rec"), reasons])
+    cursor.execute(_ENTER, [new_id("rec"), reasons, noted_id])
     (recovery_id,) = cursor.fetchone()
     for reason in reasons:
         RECOVERIES_ENTERED.labels(reason=reason).inc()

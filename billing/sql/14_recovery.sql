@@ -7,6 +7,7 @@ CREATE TABLE billing.recovery (
     server     text NOT NULL,
     timeline   integer NOT NULL,
     reasons    text[] NOT NULL,
+    forgotten  text NOT NULL DEFAULT '',  -- the acceptance that a note outside names and this database never saw
     entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at   timestamptz,
     ended_by   text NOT NULL DEFAULT '',
@@ -33,16 +34,20 @@ CREATE FUNCTION billing.past_now(
     OUT accepted_server text, OUT accepted_timeline integer, OUT is_open boolean, OUT is_noted_known boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp AS $$
     SELECT n.server, n.timeline, n.reached, r.id, r.server, r.timeline, r.ended_at IS NULL,
-           p_noted_id = '' OR EXISTS (SELECT FROM billing.recovery k WHERE k.id = p_noted_id)
+           p_noted_id = '' OR EXISTS (
+               SELECT FROM billing.recovery k
+               WHERE k.id = p_noted_id OR (k.forgotten = p_noted_id AND k.ended_at IS NOT NULL))
       FROM billing.place_now() n, (SELECT * FROM billing.recovery ORDER BY sequence DESC LIMIT 1) r
 $$;
 
 -- Open a recovery, once however many ask; the id of the one that is open.
-CREATE FUNCTION billing.enter_recovery(p_id text, p_reasons text[]) RETURNS text
+CREATE FUNCTION billing.enter_recovery(p_id text, p_reasons text[], p_noted_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp AS $$
 BEGIN
-    INSERT INTO billing.recovery (id, server, timeline, reasons)
-    SELECT p_id, n.server, n.timeline, p_reasons FROM billing.place_now() n
+    INSERT INTO billing.recovery (id, server, timeline, reasons, forgotten)
+    SELECT p_id, n.server, n.timeline, p_reasons,
+           CASE WHEN EXISTS (SELECT FROM billing.recovery k WHERE k.id = p_noted_id) THEN '' ELSE p_noted_id END
+      FROM billing.place_now() n
     ON CONFLICT DO NOTHING;
     RETURN (SELECT r.id FROM billing.recovery r WHERE r.ended_at IS NULL);
 END $$;

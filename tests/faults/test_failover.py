@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client
 
+from billing.checks import commits_outlive_a_failover
 from billing.domain import accounts
 from billing.domain.errors import RecoveryInProgress
 from billing.selectors.balances import balance_of
@@ -232,6 +233,9 @@ def test_a_promoted_synchronous_standby_has_everything_that_was_acknowledged(
     tmp_path_factory: pytest.TempPathFactory, settings: LazySettings, chain: LocalChain, new_buyer, treasury: str
 ) -> None:
     with pair_in_use(tmp_path_factory.mktemp("synchronous"), settings, is_synchronous=True) as pair:
+        settings.LOA = {**settings.LOA, "ENVIRONMENT": "production"}
+        assert commits_outlive_a_failover() == []
+        settings.LOA = {**settings.LOA, "ENVIRONMENT": "test"}
         with load(new_buyer) as running:
             running.wait_for(lambda one: one.status == 200, count=6)
             pair.fail_over()
