@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 
 import contracts
 from billing.selectors import credit_notes
@@ -23,8 +24,9 @@ from tests.attacks.tools import (
     submit_as_stranger,
     turn_chain_clock_past,
     until,
+    v2_of,
 )
-from tests.x402.buyer import Buyer, terms_of
+from tests.x402.buyer import Buyer, decoded, encoded, terms_of
 from x402.models import ChainTransaction, ConsumedLog, Payment, SettlementAttempt
 from x402.services import sweeps
 
@@ -222,6 +224,38 @@ def test_an_old_transfer_pays_for_nothing_but_is_not_kept(attack: Attack) -> Non
     [note] = credit_notes.notes_of(buyer.address)
     assert (note.kind, note.amount) == ("owed", shop.FIXED_MICRO_USDC)
     attack.stranger_saw(answer, repeated)
+
+
+@pytest.mark.attacks("6 preemption")
+def test_a_crash_while_an_old_transfer_is_returned_never_turns_it_into_a_purchase(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = attack.buyer()
+    old = decoded(buyer.v2_header(terms_of(buyer.ask("/item/a"))))
+    submit_as_stranger(attack.chain, encoded(old))
+    mined_at = int(attack.chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    with monkeypatch.context() as patched:
+        patched.setattr("x402.services.offers.time.time", lambda: float(mined_at + 1))
+        late = terms_of(buyer.ask("/item/a"))
+    headers = v2_of(old | {"accepted": late["accepts"][0], "resource": late["resource"]})
+    buyer.client = Client(raise_request_exception=False)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("x402.services.preused.credit_failed_work", _crash)
+        crashed = buyer.ask("/item/a", headers=headers)
+    assert row_of(buyer).state == "settled"
+    retried = buyer.ask("/item/a", headers=headers)
+
+    assert crashed.status_code == 500
+    assert (retried.status_code, retried.json()["code"]) == (409, "nonce_already_used")
+    assert sum(shop.runs.values()) == 0
+    [note] = credit_notes.notes_of(buyer.address)
+    assert (note.kind, note.amount) == ("owed", shop.FIXED_MICRO_USDC)
+    attack.stranger_saw(crashed, retried)
+
+
+def _crash(*_: object, **__: object) -> None:
+    raise RuntimeError("the process died here")
 
 
 @pytest.mark.attacks("9 a log that pays two")

@@ -93,7 +93,9 @@ def test_a_header_with_an_underscore_pays_nothing_beside_a_real_one(attack: Atta
 
 
 @ROW
-@pytest.mark.xfail(strict=True, reason="each body that is waited for holds a thread; only a buffering proxy prevents it")
+@pytest.mark.xfail(
+    strict=True, reason="each body that is waited for holds a thread; only a buffering proxy prevents it"
+)
 def test_a_client_that_sends_slowly_does_not_stop_the_others(shop_site: LiveSite) -> None:
     slow = [socket.create_connection(("127.0.0.1", shop_site.port), timeout=10) for _ in range(30)]
     try:

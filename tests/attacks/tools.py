@@ -98,7 +98,9 @@ def submit_as_stranger(chain: LocalChain, *headers: str) -> str:
         target, data = str(calls[0][0]), calls[0][1]
     else:
         target, data = "0xcA11bde05977b3631167028862bE2a173976CA11", multicall.encode_aggregate3(calls)
-    return chain.send_from(stranger(), target, "0x" + data.hex())
+    transaction_hash = chain.send_from(stranger(), target, "0x" + data.hex())
+    until(lambda: chain.call("eth_getTransactionReceipt", transaction_hash) is not None)
+    return transaction_hash
 
 
 def cancel(chain: LocalChain, buyer: Buyer, header: str) -> str:

@@ -110,6 +110,7 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
         return responses.already_used(payment)
     if not proofs.proves_itself(payment, incoming) and verification.is_public(payment):
         return responses.already_used(payment)
+    preused.give_back(payment)
     if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
         _claim_again(payment)
     return _follow(payment, work, is_replay=True)
@@ -117,7 +118,6 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
 
 def _claim_again(payment: Payment) -> None:
     """A retry brings an abandoned payment back to life: look on the chain first, then let it be settled again."""
-    preused.give_back(payment)
     if payment.state == PaymentState.SETTLEMENT_UNKNOWN:
         evidence.resolve(payment)
         if payment.state == PaymentState.SETTLEMENT_UNKNOWN and not verification.may_be_sent_again(payment):
