@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from accounts.services.sign_in_messages import MESSAGE_LENGTH_MAX, SIGNATURE_LENGTH_MAX
+from accounts.services.sign_in_expectations import MESSAGE_LENGTH_MAX, SIGNATURE_LENGTH_MAX
 
 
 class NonceSerializer(serializers.Serializer[object]):

@@ -16,7 +16,7 @@ from accounts.api.serializers import NonceSerializer, RefreshSerializer, SignInS
 from accounts.services import nonces, sessions
 from accounts.services.errors import AccountsError
 from accounts.services.sessions import SignedIn, TokenPair
-from accounts.services.sign_in_messages import site_expectation
+from accounts.services.sign_in_expectations import site_expectation
 from telemetry.configuration import loa
 from telemetry.problem import problem_response
 

@@ -18,7 +18,7 @@ from accounts.models.session import new_session_id
 from accounts.services import nonces
 from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.errors import SessionRefused, SignInRefused
-from accounts.services.sign_in_messages import REFUSED, message_of_text, require_valid, site_expectation
+from accounts.services.sign_in_expectations import REFUSED, site_expectation
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
@@ -71,6 +71,8 @@ def sign_in(text: str, signature: str) -> TokenPair:
     Raises SignInRefused, always in the same words. The nonce goes only with a valid signature, so that nobody can use
     up another's; of racers with one message exactly one gets a session.
     """
+    from accounts.services.sign_in_messages import message_of_text, require_valid
+
     try:
         message = message_of_text(text)
         require_valid(message, signature, site_expectation())

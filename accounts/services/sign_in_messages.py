@@ -3,10 +3,11 @@
 The library parses and verifies; what it leaves open is closed here. Lengths are bounded first, because its grammar
 takes seconds on long nonsense. A message that does not print back to the very same text has a second reading (line
 ends, an odd space) and is refused. The signature may be a key's or a contract wallet's.
+
+The library brings web3 with it, a second of imports: whoever needs this module only to sign in imports it only then.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,33 +17,12 @@ from siwe import SiweMessage, VerificationError
 from accounts.services import nonces
 from accounts.services.contract_wallets import provider_for
 from accounts.services.errors import SignInRefused
+from accounts.services.sign_in_expectations import MESSAGE_LENGTH_MAX, REFUSED, SIGNATURE_LENGTH_MAX, Expectation
 from outbound.errors import OutboundError
 from telemetry.configuration import loa
 
-MESSAGE_LENGTH_MAX: Final = 1500
 FIELD_LENGTH_MAX: Final = 512
-SIGNATURE_LENGTH_MAX: Final = 8192  # an EIP-6492 signature carries the wallet's deployment
 CLOCK_SKEW: Final = timedelta(minutes=1)
-REFUSED: Final = "The message or its signature does not hold for this site, chain, moment and nonce."
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the message must say, to the letter."""
-
-    domain: str
-    uri: str
-    purpose: str
-
-
-def site_expectation() -> Expectation:
-    """A sign-in to the site as a whole."""
-    origin = loa("PUBLIC_ORIGIN")
-    return Expectation(
-        domain=loa("SIWE_DOMAIN") or origin.partition("://")[2],
-        uri=loa("SIWE_URI") or origin,
-        purpose=nonces.FOR_SIGN_IN,
-    )
 
 
 def message_of_text(text: str) -> SiweMessage:

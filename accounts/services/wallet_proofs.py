@@ -19,7 +19,7 @@ from accounts.services import nonces
 from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.errors import ApiKeyRefused, SessionRefused, SignInRefused, WalletProofRefused
 from accounts.services.sessions import signed_in
-from accounts.services.sign_in_messages import Expectation, message_of_fields, require_valid, site_expectation
+from accounts.services.sign_in_expectations import Expectation, site_expectation
 from telemetry.configuration import loa
 
 PROOF_HEADER: Final = "SIGN-IN-WITH-X"
@@ -116,6 +116,8 @@ def _proof_of_header(header: str, request: HttpRequest, *, binding: str) -> Wall
     family, _, chain = network.partition(":")
     if family != "eip155" or not chain.isascii() or not chain.isdigit() or len(chain) > 18:
         raise WalletProofRefused("Only EVM chains (eip155:…) prove wallets here.")
+    from accounts.services.sign_in_messages import message_of_fields, require_valid
+
     purpose = _purpose(request, binding)
     expected = Expectation(domain=site_expectation().domain, uri=_address_of(request), purpose=purpose)
     try:

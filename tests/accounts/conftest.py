@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from siwe import SiweMessage
 
 from accounts.services import nonces
-from accounts.services.sign_in_messages import site_expectation
+from accounts.services.sign_in_expectations import site_expectation
 from accounts.services.wallet_proofs import RequestChallenge
 
 CHAIN_ID = 84532

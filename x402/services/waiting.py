@@ -5,6 +5,7 @@ asks the database about all waiting payments in one query, only while someone wa
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from telemetry.logging import get_logger
 from x402.facilitators.base import Evidence
 
 LISTEN_SECONDS = 0.25
+EARLY_MAX = 1_000  # settlements remembered for a request that is about to wait: a busy settler can be faster than it
 
 log = get_logger(__name__)
 
@@ -60,6 +62,7 @@ class Watch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tickets: dict[str, list[Ticket]] = {}
+        self._early: OrderedDict[str, Evidence] = OrderedDict()
         self._someone_waits = threading.Event()
         self._listener: threading.Thread | None = None
 
@@ -75,6 +78,9 @@ class Watch:
                 raise TooManyWaiters(payment_id)
             ticket.is_patient = is_replay
             self._tickets[payment_id] = [*waiting, ticket]
+            ticket.evidence = self._early.pop(payment_id, None)
+            if ticket.evidence is not None:
+                ticket.tell()
             self._someone_waits.set()
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="payment-listener", daemon=True)
@@ -106,7 +112,13 @@ class Watch:
     def announce_settled(self, evidence: Iterable[Evidence]) -> None:
         """These payments are settled now, and this is how; who waits need not read their rows again."""
         with self._lock:
-            told = [(ticket, one) for one in evidence for ticket in self._tickets.get(one.payment_id, ())]
+            told = []
+            for one in evidence:
+                if one.payment_id not in self._tickets:
+                    self._early[one.payment_id] = one
+                told += [(ticket, one) for ticket in self._tickets.get(one.payment_id, ())]
+            while len(self._early) > EARLY_MAX:
+                self._early.popitem(last=False)
         for ticket, one in told:
             ticket.evidence = one
             ticket.tell()
