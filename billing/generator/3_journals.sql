@@ -25,34 +25,37 @@ SELECT e.place, e.step, e.n, c.payment_id,
                                        'block_number', c.block_number, 'log_index', c.log_index)
         WHEN 1 THEN jsonb_build_object('payment_id', c.payment_id, 'cost_micro_usdc', c.charged::text)
         WHEN 4 THEN jsonb_build_object('source', c.payment_id)
-        WHEN 9 THEN jsonb_build_object('stream', e.n, 'lane', 'writer') ELSE '{}' END AS metadata
+        WHEN 9 THEN jsonb_build_object('stream', e.n, 'lane', 'writer') ELSE '{}' END::text AS metadata
 FROM generation g, event e LEFT JOIN call c ON c.n = e.n AND e.step < 8 LEFT JOIN prepaid u ON u.number = e.n AND e.step = 8;
+
+CREATE TEMP TABLE content AS
+SELECT f.place, b.stream::integer, b.first_sequence + f.place % 400 AS sequence, 'jrn_' || b.prefix || lpad(f.place::text, 16, '0') AS id,
+       sha256(convert_to(concat(octet_length(f.key), ':', f.key, f.kind), 'UTF8')) AS body_hash,
+       coalesce(p.posting_count, 0)::smallint AS posting_count, p.postings
+FROM fact f JOIN batch b ON b.number = f.place / 400
+LEFT JOIN (SELECT place, count(*) AS posting_count,
+                  string_agg(concat(account, ',', shard, ',', version, ',', amount, ',', balance_after, ';'), '' ORDER BY line) AS postings
+           FROM booked GROUP BY place) p ON p.place = f.place;
+DROP TABLE booked;
+
+-- Hashed in a narrow table: what the chain is sorted by goes through memory several times.
+CREATE TEMP TABLE hashed AS
+SELECT h.place, h.stream, h.sequence, h.hash, lag(h.hash, 1, sha256(convert_to('loa.stream:' || h.stream, 'UTF8'))) OVER following AS previous_hash
+FROM (
+    SELECT c.place, c.stream, c.sequence, pg_temp.chain(convert_to(concat(
+               c.stream, ',', c.sequence, ',', b.micros, ',', b.micros, ',', encode(c.body_hash, 'hex'), ',',
+               octet_length(c.id), ':', c.id, octet_length(f.kind), ':', f.kind, octet_length(f.key), ':', f.key,
+               octet_length(f.correlation_id), ':', f.correlation_id, octet_length(f.metadata), ':', f.metadata,
+               coalesce(octet_length(f.entry_id), 0), ':', f.entry_id, '0:0:', c.posting_count, ';', c.postings), 'UTF8'),
+               sha256(convert_to('loa.stream:' || c.stream, 'UTF8'))) OVER (PARTITION BY c.stream ORDER BY c.sequence ROWS UNBOUNDED PRECEDING) AS hash
+    FROM content c JOIN fact f ON f.place = c.place JOIN batch b ON b.number = c.place / 400
+) h WINDOW following AS (PARTITION BY h.stream ORDER BY h.sequence);
 
 INSERT INTO billing.journal (id, stream, sequence, kind, key, body_hash, previous_hash, hash, posting_count, effective_at, recorded_at,
                              correlation_id, entry_id, metadata, batch_first, closes_batch)
-SELECT c.id, c.stream, c.sequence, c.kind, c.key, c.body_hash,
-       lag(c.hash, 1, sha256(convert_to('loa.stream:' || c.stream, 'UTF8'))) OVER (PARTITION BY c.stream ORDER BY c.sequence), c.hash,
-       c.posting_count, c.recorded_at, c.recorded_at, c.correlation_id, c.entry_id, c.metadata, c.first_sequence,
-       c.sequence = c.first_sequence + c.journals - 1
-FROM (
-    SELECT j.*, pg_temp.chain(convert_to(
-               j.stream || ',' || j.sequence || ',' || j.micros || ',' || j.micros || ',' || encode(j.body_hash, 'hex') || ','
-               || octet_length(j.id) || ':' || j.id || octet_length(j.kind) || ':' || j.kind || octet_length(j.key) || ':' || j.key
-               || octet_length(j.correlation_id) || ':' || j.correlation_id || octet_length(j.metadata::text) || ':' || j.metadata::text
-               || octet_length(coalesce(j.entry_id, '')) || ':' || coalesce(j.entry_id, '') || '0:0:'
-               || j.posting_count || ';' || j.postings, 'UTF8'),
-               sha256(convert_to('loa.stream:' || j.stream, 'UTF8'))) OVER (PARTITION BY j.stream ORDER BY j.sequence ROWS UNBOUNDED PRECEDING) AS hash
-    FROM (
-        SELECT 'jrn_' || b.prefix || lpad(f.place::text, 16, '0') AS id, b.stream::integer, b.first_sequence + f.place % 400 AS sequence,
-               b.first_sequence, b.journals, b.recorded_at, b.micros, f.kind, f.key, f.correlation_id, f.entry_id, f.metadata,
-               sha256(convert_to(octet_length(f.key) || ':' || f.key || f.kind, 'UTF8')) AS body_hash,
-               coalesce(p.posting_count, 0)::smallint AS posting_count, coalesce(p.postings, '') AS postings
-        FROM fact f JOIN batch b ON b.number = f.place / 400
-        LEFT JOIN (SELECT place, count(*) AS posting_count,
-                          string_agg(account || ',' || shard || ',' || version || ',' || amount || ',' || balance_after || ';', '' ORDER BY line) AS postings
-                   FROM booked GROUP BY place) p ON p.place = f.place
-    ) j
-) c;
+SELECT c.id, c.stream, c.sequence, f.kind, f.key, c.body_hash, h.previous_hash, h.hash, c.posting_count, b.recorded_at, b.recorded_at,
+       f.correlation_id, f.entry_id, f.metadata::jsonb, b.first_sequence, c.sequence = b.first_sequence + b.journals - 1
+FROM fact f JOIN content c ON c.place = f.place JOIN hashed h ON h.place = f.place JOIN batch b ON b.number = f.place / 400 ORDER BY f.place;
 
 INSERT INTO billing.idempotency_key (key, body_hash, journal_id) SELECT key, body_hash, id FROM billing.journal;
 
@@ -61,4 +64,4 @@ SELECT number, 'writer', sha256(convert_to('loa.stream:' || number, 'UTF8')), g.
 UPDATE billing.stream s SET sequence = h.sequence, head = h.hash, last_recorded_at = h.recorded_at
 FROM (SELECT DISTINCT ON (j.stream) j.stream, j.sequence, j.hash, j.recorded_at FROM billing.journal j ORDER BY j.stream, j.sequence DESC) h
 WHERE h.stream = s.id;
-DROP TABLE booked;
+DROP TABLE content, hashed;
