@@ -9,6 +9,9 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 
+# Functions that give a role its rights, each made by the migration that made what it grants.
+GRANTS = ("grant_to_application", "grant_recovery_to", "grant_inline_lane_to")
+
 
 class BillingConfig(AppConfig):
     name = "billing"
@@ -35,11 +38,8 @@ def grant_after_migrate(*, using: str, **_signal: Any) -> None:
         )
         (is_owner,) = cursor.fetchone()
         if is_owner:
-            cursor.execute("SELECT to_regprocedure('billing.grant_to_application(text)') IS NOT NULL")
-            (is_whole,) = cursor.fetchone()
-            if is_whole:
-                cursor.execute("SELECT billing.grant_to_application(%s)", [settings.LOA_APPLICATION_ROLE])
-            cursor.execute("SELECT to_regprocedure('billing.grant_recovery_to(text)') IS NOT NULL")
-            (has_recovery,) = cursor.fetchone()
-            if has_recovery:
-                cursor.execute("SELECT billing.grant_recovery_to(%s)", [settings.LOA_APPLICATION_ROLE])
+            for name in GRANTS:
+                cursor.execute("SELECT to_regprocedure(%s) IS NOT NULL", [f"billing.{name}(text)"])
+                (is_there,) = cursor.fetchone()
+                if is_there:
+                    cursor.execute(f"SELECT billing.{name}(%s)", [settings.LOA_APPLICATION_ROLE])

@@ -5,6 +5,7 @@ recorded moment is found by index seeks, and is provisional while transactions o
 be open (rule R31). A balance by effective time adds postings up: it is for reports.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -37,6 +38,16 @@ _BALANCE_AT: Final = """
     WHERE h.low = h.high
 """
 
+# A transaction that has written journals keeps this lock until it ends. Of another role's transaction the start is not
+# shown; then it counts as older than anything.
+_OPEN_SINCE: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks l LEFT JOIN pg_stat_activity s ON s.pid = l.pid
+        WHERE l.relation = 'billing.journal'::regclass AND l.mode = 'RowExclusiveLock'
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND coalesce(s.xact_start, '-infinity') <= %s)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class BalanceAt:
@@ -56,9 +67,14 @@ def balance_of(account: str, denomination: str) -> int:
 
 
 def balance_at(account: str, denomination: str, *, recorded_at: datetime) -> BalanceAt:
-    """The account's balance as it was recorded at that moment, inclusive."""
-    amount = _one_number(_BALANCE_AT, [account, denomination, recorded_at, recorded_at])
-    return BalanceAt(amount, is_provisional=recorded_at > timezone.now() - LONGEST_TRANSACTION)
+    """The account's balance as it was recorded at that moment, inclusive.
+
+    Provisional while a transaction is open that began before that moment and has written, however long it stays open.
+    """
+    # Asked before the balance is read: a transaction that ends in between is in the balance.
+    is_recent = recorded_at > timezone.now() - LONGEST_TRANSACTION
+    is_provisional = is_recent or _one_number(_OPEN_SINCE, [recorded_at]) == 1
+    return BalanceAt(_one_number(_BALANCE_AT, [account, denomination, recorded_at, recorded_at]), is_provisional)
 
 
 def balance_by_effective_time(account: str, denomination: str, *, effective_until: datetime) -> int:
@@ -71,7 +87,7 @@ def balance_by_effective_time(account: str, denomination: str, *, effective_unti
     )
 
 
-def _one_number(query: str, parameters: list[str | datetime]) -> int:
+def _one_number(query: str, parameters: Sequence[str | datetime]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         row = cursor.fetchone()

@@ -12,6 +12,7 @@ result means nothing until on_commit.
 
 import json
 import os
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,11 +28,13 @@ from billing.locks.writer import LEASE_SECONDS, Ticket
 from billing.metrics import LEDGER_APPEND_SECONDS, LEDGER_APPENDS, LEDGER_BATCH_SIZE
 from billing.services.batch_encoding import Batch, EncodedJournal, batch_of, encode
 from billing.services.group_commit import BATCH_JOURNALS_MAX, Call, GroupCommit
-from billing.services.ledger_connection import SQL, LedgerConnection
+from billing.services.ledger_connection import SQL, LedgerConnection, open_inline_streams
 from telemetry import names
 from telemetry.tracing import annotate, is_tracing, span
 
+INLINE_STREAMS: Final = 4  # callers that append in their own transactions at once; a fifth waits for one of them
 RESENDS_MAX: Final = 3
+RESEND_PAUSE_MS: Final = 20  # at most, and a multiple of it for each further time; shorter than a batch of others
 # Deadlock, serialization, lock timeout: the batch lost against another one and may win the next time.
 TRANSIENT_STATES: Final = frozenset({"40P01", "40001", "55P03"})
 CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -68,12 +71,20 @@ def append_in_transaction(journals: Sequence[Journal]) -> list[Result]:
     if not request_connection.in_atomic_block:
         raise InsideTransaction(hint="outside a transaction use append")
     encoded = _encode_all(journals)
+    _open_inline_lane()
     with request_connection.cursor() as cursor:
         batch = batch_of(encoded)
         cursor.execute(SQL, (None, "", 0, None, LEASE_SECONDS, *batch.arguments))
         *facts, details = cursor.fetchone()
     # Django's connections hand jsonb over as text.
     return _results_of((*facts, json.loads(details) if isinstance(details, str) else details), batch)
+
+
+def _open_inline_lane() -> None:
+    """Once per process and database: a stream that the caller's transaction opens would stop the writers meanwhile."""
+    place = (os.getpid(), request_connection.settings_dict["NAME"])
+    if place not in _lanes and open_inline_streams(count=INLINE_STREAMS):
+        _lanes.add(place)
 
 
 def _encode_all(journals: Sequence[Journal]) -> list[EncodedJournal]:
@@ -145,8 +156,12 @@ class _Ledger:
         journals = [journal for call in calls for journal in call.journals]
         try:
             results = self._send(journals)
-        except psycopg.Error:
-            results = [result for unit in _units_of(journals) for result in self._send_alone(unit)]
+        except psycopg.Error as error:
+            units = _units_of(journals)
+            if len(units) == 1:
+                results = self._refused(units[0], error)
+            else:
+                results = [result for unit in units for result in self._send_alone(unit)]
         start = 0
         for call in calls:
             call.results = results[start : start + len(call.journals)]
@@ -158,22 +173,27 @@ class _Ledger:
         try:
             return self._send(unit)
         except psycopg.Error as error:
-            if error.sqlstate in TRANSIENT_STATES:
-                raise LedgerUnavailable(sqlstate=error.sqlstate) from error
-            if isinstance(error, CONNECTION_ERRORS):
-                raise OutcomeUnknown(reason=str(error)[:200]) from error
-            detail = {"sqlstate": error.sqlstate or "", "reason": str(error.diag.message_primary)[:200]}
-            return [Result(ResultStatus.REFUSED_BY_DATABASE, None, detail) for _ in unit]
+            return self._refused(unit, error)
+
+    def _refused(self, unit: Sequence[EncodedJournal], error: psycopg.Error) -> list[Result]:
+        if error.sqlstate in TRANSIENT_STATES:
+            raise LedgerUnavailable(sqlstate=error.sqlstate) from error
+        if isinstance(error, CONNECTION_ERRORS):
+            raise OutcomeUnknown(reason=str(error)[:200]) from error
+        detail = {"sqlstate": error.sqlstate or "", "reason": str(error.diag.message_primary)[:200]}
+        return [Result(ResultStatus.REFUSED_BY_DATABASE, None, detail) for _ in unit]
 
     def _send(self, journals: Sequence[EncodedJournal]) -> list[Result]:
         """Send a batch, again when it lost a race or its connection; the keys make a second time harmless."""
         batch = batch_of(journals)
-        for _ in range(RESENDS_MAX):
+        for resend in range(RESENDS_MAX):
             try:
                 return self._send_once(batch)
             except psycopg.Error as error:
                 if error.sqlstate not in TRANSIENT_STATES and not self._has_lost_connection(error):
                     raise
+                # Batches that lost against each other must not meet again at once.
+                time.sleep(secrets.randbelow(RESEND_PAUSE_MS * (resend + 1)) / 1000)
         return self._send_once(batch)
 
     def _send_once(self, batch: Batch) -> list[Result]:
@@ -210,6 +230,7 @@ def _count(journals: Sequence[EncodedJournal], results: Sequence[Result]) -> Non
 
 
 _ledgers: dict[int, _Ledger] = {}
+_lanes: set[tuple[int, str]] = set()
 
 
 def _ledger() -> _Ledger:

@@ -224,9 +224,11 @@ def _take_of(spend: NoteSpend) -> dict[str, object]:
 
 
 def _without_new_ids(option: dict[str, object]) -> dict[str, object]:
-    """The option without what each attempt makes anew: the ids of new notes."""
+    """The option without what is not the caller's: ids of new notes, and how long notes live by today's settings."""
     body = dict(option)
     issues = body.get("issues")
     if isinstance(issues, list):
-        body["issues"] = [{name: value for name, value in issue.items() if name != "id"} for issue in issues]
+        body["issues"] = [
+            {name: value for name, value in issue.items() if name not in ("id", "lifetime")} for issue in issues
+        ]
     return body

@@ -4,7 +4,7 @@ A leader writes for threads whose own connections are in any state; so the batch
 else uses. It is bounded in time, because followers wait for it. Behind a transaction-mode pooler nothing is prepared.
 """
 
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from django.conf import settings
@@ -41,14 +41,19 @@ class LedgerConnection:
 
         Raises psycopg.Error as it comes, and LedgerUnavailable when no connection can be made.
         """
+        row = self.execute(SQL, arguments)
+        if row is None:
+            raise LedgerUnavailable(reason="the append function answered nothing")
+        return row
+
+    def execute(self, statement: LiteralString, arguments: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """Run one statement in a transaction of its own and return its first row. Raises as `call` does."""
         connection = self._connection
         if connection is None or connection.closed:
             connection = self._connection = self._open()
         with connection.cursor(binary=True) as cursor:
-            cursor.execute(SQL, arguments, prepare=not self._is_pooled())
+            cursor.execute(statement, arguments, prepare=not self._is_pooled())
             row: tuple[Any, ...] | None = cursor.fetchone()
-        if row is None:
-            raise LedgerUnavailable(reason="the append function answered nothing")
         return row
 
     def is_broken(self) -> bool:
@@ -80,3 +85,19 @@ class LedgerConnection:
             opened.close()
             raise
         return opened
+
+
+def open_inline_streams(*, count: int) -> bool:
+    """Have so many streams of the in-transaction lane, opened on a connection of their own; whether they are there.
+
+    Not there means that stream 0 was busy for a second; then whoever appends waits for a stream that is taken.
+    Raises LedgerUnavailable.
+    """
+    connection = LedgerConnection()
+    try:
+        connection.execute("SELECT billing.open_inline_streams(%s)", (count,))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    finally:
+        connection.close()
+    return True

@@ -14,12 +14,13 @@ from billing.services.credit_spending import hold_credit
 from billing.services.expire_credit_notes import expire_credit_notes
 from tests.factories import ledger
 from tests.factories.ledger import TREASURY, USDC
-from tests.properties import ledger_model as model
-from tests.properties.ledger_model import Model, Operation
+from tests.properties import ledger_operations as asked
+from tests.properties.ledger_model import EXCHANGE, Model
+from tests.properties.ledger_operations import Operation
 
 SYSTEM_ACCOUNTS = (
     TREASURY,
-    model.EXCHANGE,
+    EXCHANGE,
     accounts.REVENUE,
     accounts.OVERRUNS,
     accounts.REFUNDS_PAYABLE,
@@ -41,7 +42,7 @@ def answer_to(operation: Operation) -> Any:
         return error.code
 
 
-def _mint(call: model.Mint) -> str:
+def _mint(call: asked.Mint) -> str:
     return events.mint_credit(
         key=call.key,
         treasury=TREASURY,
@@ -52,7 +53,7 @@ def _mint(call: model.Mint) -> str:
     ).status.value
 
 
-def _reserve(call: model.Reserve) -> str:
+def _reserve(call: asked.Reserve) -> str:
     return reservations.reserve(
         entry_id=call.entry_id,
         account_id=call.owner.account_id,
@@ -62,7 +63,7 @@ def _reserve(call: model.Reserve) -> str:
     ).status.value
 
 
-def _commit(call: model.Commit) -> str:
+def _commit(call: asked.Commit) -> str:
     return reservations.commit(
         entry_id=call.entry_id,
         account_id=call.owner.account_id,
@@ -72,7 +73,7 @@ def _commit(call: model.Commit) -> str:
     ).status.value
 
 
-def _release(call: model.Release) -> str:
+def _release(call: asked.Release) -> str:
     return reservations.release(
         entry_id=call.entry_id,
         account_id=call.owner.account_id,
@@ -82,22 +83,22 @@ def _release(call: model.Release) -> str:
     ).status.value
 
 
-def _settle(call: model.Settle) -> str:
+def _settle(call: asked.Settle) -> str:
     [result] = settlements.book_settlements([call.call.settled_log()])
     return result.status.value
 
 
-def _finalize(call: model.Finalize) -> tuple[Any, ...]:
+def _finalize(call: asked.Finalize) -> tuple[Any, ...]:
     done = finalization.finalize(payment=call.call.request(call.cost))
     return ("served", done.charged_micro_usdc, done.overrun_micro_usdc, done.credit_note_micro_usdc)
 
 
-def _owe(call: model.Owe) -> tuple[Any, ...]:
+def _owe(call: asked.Owe) -> tuple[Any, ...]:
     done = finalization.credit_owed(payment=call.call.request(0, to_state="credited"), reason=call.reason)
     return ("credited", done.credit_note_micro_usdc)
 
 
-def _spend(call: model.Spend) -> str:
+def _spend(call: asked.Spend) -> str:
     paid = call.call
     return hold_credit(
         wallet=paid.wallet,
@@ -111,17 +112,17 @@ def _spend(call: model.Spend) -> str:
     ).status.value
 
 
-def _mark_final(call: model.MarkFinal) -> str:
+def _mark_final(call: asked.MarkFinal) -> str:
     return refunds.mark_refundable(sources=[call.source]).status.value
 
 
-def _start_refund(call: model.StartRefund) -> str:
+def _start_refund(call: asked.StartRefund) -> str:
     return refunds.start_refund(
         refund_id=call.refund_id, wallet=call.owner.wallet, denomination=USDC, amount_micro_usdc=call.amount
     ).status.value
 
 
-def _end_refund(call: model.EndRefund) -> str:
+def _end_refund(call: asked.EndRefund) -> str:
     refund: dict[str, Any] = {
         "refund_id": call.refund_id,
         "denomination": USDC,
@@ -132,37 +133,37 @@ def _end_refund(call: model.EndRefund) -> str:
     return refunds.fail_refund(wallet=call.owner.wallet, **refund).status.value
 
 
-def _void(call: model.Void) -> str:
+def _void(call: asked.Void) -> str:
     return corrections.void_entry(
         entry_id=call.entry_id, amount=call.amount, reason="wrong answer", approval_id=call.approval_id
     ).status.value
 
 
-def _sweep_holds(_call: model.SweepHolds) -> str:
+def _sweep_holds(_call: asked.SweepHolds) -> str:
     reservations.release_expired()
     return "swept"
 
 
-def _sweep_notes(_call: model.SweepNotes) -> str:
+def _sweep_notes(_call: asked.SweepNotes) -> str:
     expire_credit_notes()
     return "swept"
 
 
 CALLS: dict[type[Operation], Any] = {
-    model.Mint: _mint,
-    model.Reserve: _reserve,
-    model.Commit: _commit,
-    model.Release: _release,
-    model.Settle: _settle,
-    model.Finalize: _finalize,
-    model.Owe: _owe,
-    model.Spend: _spend,
-    model.MarkFinal: _mark_final,
-    model.StartRefund: _start_refund,
-    model.EndRefund: _end_refund,
-    model.Void: _void,
-    model.SweepHolds: _sweep_holds,
-    model.SweepNotes: _sweep_notes,
+    asked.Mint: _mint,
+    asked.Reserve: _reserve,
+    asked.Commit: _commit,
+    asked.Release: _release,
+    asked.Settle: _settle,
+    asked.Finalize: _finalize,
+    asked.Owe: _owe,
+    asked.Spend: _spend,
+    asked.MarkFinal: _mark_final,
+    asked.StartRefund: _start_refund,
+    asked.EndRefund: _end_refund,
+    asked.Void: _void,
+    asked.SweepHolds: _sweep_holds,
+    asked.SweepNotes: _sweep_notes,
 }
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.properties import ledger_model
+from tests.properties import ledger_operations
 
 
 class SecondCaller:
@@ -27,9 +27,9 @@ class SecondCaller:
                 env=environment,
             )
 
-    def ask(self, change_seconds: int, operation: ledger_model.Operation) -> Any:
+    def ask(self, change_seconds: int, operation: ledger_operations.Operation) -> Any:
         """Send one call and wait for what the ledger answered."""
-        self._process.stdin.write(f"{change_seconds}\n{ledger_model.as_json(operation)}\n")
+        self._process.stdin.write(f"{change_seconds}\n{ledger_operations.as_json(operation)}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
@@ -52,7 +52,7 @@ def main() -> None:
 
     for change_seconds in sys.stdin:
         ledger_calls.change_lives(int(change_seconds))
-        answer = ledger_calls.answer_to(ledger_model.from_json(sys.stdin.readline()))
+        answer = ledger_calls.answer_to(ledger_operations.from_json(sys.stdin.readline()))
         print(json.dumps(answer), flush=True)
     process_writer().release()
 
