@@ -4,6 +4,8 @@ The argument is how long its leases last. It reads one JSON command a line and a
     {"do": "append", "count": COUNT, "threads": N}   append deposits; one line with every key's status and stream
     {"do": "stop_before_send"}   say the ticket, stop by SIGSTOP after it was issued, send it when continued
     {"do": "stop_before_issue"}  stop by SIGSTOP before a ticket is issued, append when continued
+    {"do": "stop_before_commit", "key": KEY}   append in a transaction, say the status, stop by SIGSTOP
+    {"do": "stop_before_hearing", "key": KEY}  stop by SIGSTOP when the database has answered and before it is heard
     {"do": "lease"}              take a stream, append nothing; the stream
     {"do": "stream"}             append deposits one by one until the input ends, a line for each acknowledged key
 """
@@ -99,6 +101,36 @@ def stop_before_issue() -> dict[str, Any]:
     return {"key": key, "outcome": append_once(key)}
 
 
+def stop_before_commit(key: str) -> dict[str, Any]:
+    """Write a journal in a transaction of this process, and stop before the transaction is committed."""
+    from django.db import transaction
+
+    from billing.services.append_journal import append_in_transaction
+    from tests.factories.ledger import suspense_journal
+
+    with transaction.atomic():
+        [result] = append_in_transaction([suspense_journal(5, key=key)])
+        say({"status": result.status.value})
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return {"key": key}
+
+
+def stop_before_hearing(key: str) -> dict[str, Any]:
+    """Append; once the database has answered this process stops, before anybody in it knows the answer."""
+    from billing.services import ledger_connection
+
+    send = ledger_connection.LedgerConnection.call
+
+    def send_then_stop(connection: Any, arguments: tuple[object, ...]) -> tuple[Any, ...]:
+        row = send(connection, arguments)
+        say({"answered": True})
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return row
+
+    ledger_connection.LedgerConnection.call = send_then_stop
+    return {"key": key, "outcome": append_once(key)}
+
+
 def append_once(key: str) -> list[Any]:
     """Append a deposit once and say what the ledger answered."""
     from billing.services.append_journal import append
@@ -128,6 +160,8 @@ COMMANDS = {
     "append": append_deposits,
     "stop_before_send": stop_before_send,
     "stop_before_issue": stop_before_issue,
+    "stop_before_commit": stop_before_commit,
+    "stop_before_hearing": stop_before_hearing,
     "lease": take_lease,
     "stream": append_until_the_end,
 }
