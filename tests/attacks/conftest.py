@@ -95,9 +95,10 @@ def hold(transactional_db: None) -> Iterator[RelayerHold]:
 def quick_finality(settings) -> Iterator[None]:
     """The newest block counts as final, so that a test need not mine an hour of blocks to see a payment die."""
     facts = settings.LOA["NETWORKS"][NETWORK] | {"finality_tag": "latest"}
-    settings.LOA = settings.LOA | {"NETWORKS": {NETWORK: facts}}
+    before, settings.LOA = settings.LOA, settings.LOA | {"NETWORKS": {NETWORK: facts}}
     networks.cache_clear()
     yield
+    settings.LOA = before  # before the cache is emptied: other threads fill it again at once
     networks.cache_clear()
 
 

@@ -107,12 +107,13 @@ class Attack:
         return figures
 
     def _drain(self) -> None:
-        hours, sweeps.UNSERVED_HOURS = sweeps.UNSERVED_HOURS, 0
+        before = sweeps.UNSERVED_HOURS, sweeps.SWEEP_LIMIT
+        sweeps.UNSERVED_HOURS, sweeps.SWEEP_LIMIT = 0, 1_000
         try:
             for _ in range(3):
                 sweeps.sweep_payments()
         finally:
-            sweeps.UNSERVED_HOURS = hours
+            sweeps.UNSERVED_HOURS, sweeps.SWEEP_LIMIT = before
 
     def _transfers(self) -> list[dict[str, Any]]:
         """Every transfer from this test's wallets to us, as the chain shows it."""

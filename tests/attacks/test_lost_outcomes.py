@@ -14,9 +14,10 @@ from tests.attacks.score import Attack
 from tests.attacks.test_duplicates import SITE, live_terms, patiently
 from tests.attacks.tools import in_background, row_of, until
 from tests.journeys.live_site import LiveSite
-from x402.models import ChainTransaction, SettlementAttempt
+from x402.models import ChainTransaction, Payment, SettlementAttempt
 
 pytestmark = pytest.mark.slow
+UNFINISHED = ("verified", "settling", "settled", "serving")
 
 
 @pytest.mark.attacks("7 lost answer")
@@ -192,6 +193,9 @@ def test_an_abandoned_payment_is_returned_in_full_when_the_client_paid_anew(atta
         with pytest.raises(OSError, match="timed out"):
             site.ask("GET", "/slow", headers=first, timeout_seconds=0.001)
         second = site.ask("GET", "/slow", headers={"PAYMENT-SIGNATURE": buyer.v2_header(terms)})
+        until(
+            lambda: not Payment.objects.filter(payer=buyer.address.lower(), state__in=UNFINISHED).exists(), seconds=30
+        )
 
     assert second.status == 200
     attack.saw(second)
