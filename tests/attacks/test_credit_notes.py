@@ -15,7 +15,7 @@ from eth_account.messages import encode_defunct
 from siwe import SiweMessage
 
 from accounts.services import nonces, sessions
-from accounts.services.sign_in_messages import site_expectation
+from accounts.services.sign_in_expectations import site_expectation
 from billing.selectors import credit_notes
 from tests.attacks import shop
 from tests.attacks.score import NETWORK, Attack
