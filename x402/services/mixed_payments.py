@@ -20,10 +20,12 @@ from x402.protocol.errors import PaymentRefused
 from x402.selectors.payments import payment_of
 from x402.services.paid_requests import PaidRequest
 
+# From the open holds of credit, which are few and have an index, to their payments: most payments never held any.
 _OPEN = """
-SELECT p.id FROM x402_payment p JOIN billing.billing_entry e ON e.id = p.entry_id || '_c'
-WHERE p.credit_held AND p.method = 'eip3009' AND p.state IN ('served', 'credited', 'refunded', 'dead')
-  AND e.state = 'RESERVE_HELD' ORDER BY p.created_at LIMIT %s
+SELECT p.id FROM billing.billing_entry e JOIN x402_payment p ON p.entry_id = left(e.id, -2) COLLATE "default"
+WHERE e.state = 'RESERVE_HELD' AND e.funding = 'credit' AND right(e.id, 2) = '_c'
+  AND p.credit_held AND p.method = 'eip3009' AND p.state IN ('served', 'credited', 'refunded', 'dead')
+ORDER BY p.created_at LIMIT %s
 """
 
 
