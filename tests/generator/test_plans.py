@@ -4,8 +4,10 @@ import pytest
 from django.test import Client
 
 from billing.selectors import reports
-from tests.generator.plans import judged_queries
+from billing.services import expire_credit_notes, reservations
+from tests.generator.plans import faults, judged_queries
 from tests.generator.reading import WHOLE_TABLE_REPORTS, public_selectors, samples, selector_calls, staff_pages
+from x402.services import mixed_payments, sweeps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -47,3 +49,18 @@ def test_every_staff_page_reads_a_few_rows_by_index_and_counts_none(staff: Clien
 
     assert len(pages) > 80
     assert sentences == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        (expire_credit_notes.EXPIRED, [100]),
+        (reservations.EXPIRED, [100]),
+        (sweeps._UNKNOWN, [200]),
+        (sweeps._CRASHED, [200]),
+        (sweeps._UNSERVED, [24, 200]),
+        (mixed_payments._OPEN, [200]),
+    ],
+)
+def test_sweeps_read_what_is_due_and_nothing_else(books: str, query: str, parameters: list[int]) -> None:
+    assert [sentence for sentence in faults(query, parameters) if sentence != "it counts rows"] == []
