@@ -55,6 +55,15 @@ def test_finalizing_again_gives_the_first_result():
     assert ledger.notes_of(call.wallet) == [("change", 1_300, 1_300)]
 
 
+def test_changed_settings_make_no_other_body(settings):
+    call = PaidCall(amount=2_000).settle()
+    first = finalize(payment=call.request(700))
+
+    settings.LOA = {**settings.LOA, "CHANGE_LIFETIME_SECONDS": 60}
+
+    assert finalize(payment=call.request(700)) == first
+
+
 def test_a_second_process_cannot_finalize_a_payment_it_no_longer_owns():
     call = PaidCall(amount=2_000).settle()
     ledger.rows("UPDATE billing_test_payment SET attempt = 2 WHERE id = %s RETURNING id", call.payment_id)

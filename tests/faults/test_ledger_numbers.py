@@ -80,7 +80,7 @@ def test_at_the_end_of_eight_bytes_nothing_is_written(own_ledger: OwnLedger, cha
     assert ledger.balance("system:suspense") == 5
 
 
-def test_a_balance_at_the_end_of_eight_bytes_refuses_one_more_and_its_neighbour_is_written(
+def test_a_balance_at_the_end_of_eight_bytes_refuses_one_more_and_its_neighbour_is_decided(
     own_ledger: OwnLedger,
 ) -> None:
     append([ledger.suspense_journal(BIGINT_END)])
