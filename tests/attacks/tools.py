@@ -158,6 +158,10 @@ def v2_of(payment: dict[str, Any]) -> dict[str, str]:
 
 def turn_chain_clock_past(chain: LocalChain, timestamp: int) -> None:
     """Mine a block at this time or later."""
-    newest = int(chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
-    chain.call("evm_setNextBlockTimestamp", hex(max(timestamp, newest + 1)))
+    chain.call("evm_setNextBlockTimestamp", hex(max(timestamp, newest_time(chain) + 1)))
     chain.mine()
+
+
+def newest_time(chain: LocalChain) -> int:
+    """The time of the newest block, in Unix seconds."""
+    return int(chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
