@@ -34,6 +34,8 @@ from tests.x402.buyer import Buyer, terms_of
 from tests.x402.chain_tools import LocalChain
 from x402.chain import network_settings
 from x402.models import ChainTransaction, Payment
+from x402.services import settler
+from x402.tasks import settle_due, sweep_payments
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -93,6 +95,14 @@ def pay_once(buyer: Buyer) -> Exchange:
     return Exchange(buyer, header, paid.status_code, code_of(paid), amount, paid.headers.get("Loa-Payment-Id", ""))
 
 
+def status_in_the_end(paid: Exchange) -> int:
+    """The last answer when the same payload is sent again while it is told to, as a conforming client does."""
+    status, deadline = paid.status, time.monotonic() + 30
+    while status == 503 and paid.header and time.monotonic() < deadline:
+        status = paid.buyer.ask(INVOKE, QUESTION, {"PAYMENT-SIGNATURE": paid.header}).status_code
+    return status
+
+
 def code_of(response: Any) -> str:
     return str(response.json().get("code", "")) if response.status_code >= 400 else ""
 
@@ -150,6 +160,7 @@ def pair_in_use(folder: Path, settings: LazySettings, *, is_synchronous: bool) -
     try:
         with own_ledger_of(pair.urls):
             yield pair
+            assert settler.rest()  # before its database goes away
     finally:
         pair.stop()
 
@@ -214,15 +225,25 @@ def test_a_promoted_replica_that_lagged_is_noticed_and_matched_with_the_chain(
         assert ended["obstacles"] == []
         assert ended["report"]["chain"][ledger.NETWORK]["missing_inflows"] == []
         assert readiness() == (200, "ready")
+        settle_what_was_stored()
         assert received_by(treasury) == chain.balance_of(treasury)
         for one in lost:
             assert spendable_credit_of(one.buyer.address.lower(), ledger.USDC) == one.amount
-        again = pay_once(new_buyer(1_000_000))
-        assert again.status == 200, again.code
+        assert status_in_the_end(pay_once(new_buyer(1_000_000))) == 200
         known = list(ChainTransaction.objects.order_by("nonce").values_list("nonce", flat=True))
         assert len(known) == len(set(known))
         assert known[-1] >= nonces_before
         assert verify_ledger().findings == ()
+
+
+def settle_what_was_stored() -> None:
+    """Let the periodic work finish what had a row: a transaction may be stored, and sent only after recovery."""
+    deadline = time.monotonic() + 20
+    while Payment.objects.filter(state__in=["settling", "settlement_unknown"]).exists():
+        assert time.monotonic() < deadline
+        settle_due()
+        sweep_payments()
+        time.sleep(0.3)
 
 
 def chain_nonce(chain: LocalChain) -> int:
@@ -251,7 +272,7 @@ def test_a_promoted_synchronous_standby_has_everything_that_was_acknowledged(
         assert ended["ended"]
         assert ended["obstacles"] == []
         assert not any(outcome == "owed" for outcome in ended["report"]["chain"]["booked"].values())
+        settle_what_was_stored()
         assert received_by(treasury) == chain.balance_of(treasury)
-        again = pay_once(new_buyer(1_000_000))
-        assert again.status == 200, again.code
+        assert status_in_the_end(pay_once(new_buyer(1_000_000))) == 200
         assert verify_ledger().findings == ()
