@@ -17,15 +17,18 @@ from loa_site.local.stack import HOME, FolderLock
 from tests.generator.books import ROOT, Server, kept_books
 
 FOLDER = HOME / "generator"
+POSTINGS_MIN = 300_000
 
 
 def main() -> int:
     """Start, generate if needed, measure, stop."""
     parser = argparse.ArgumentParser(prog="python -m tests.generator", description=__doc__)
     parser.add_argument("--postings", type=int, default=10_000_000)
-    parser.add_argument("--only", default="", help="one figure: balance, pages, statement, verify, export")
+    parser.add_argument("--only", default="", help="one figure: balance, pages, verify, export")
     parser.add_argument("--forget", action="store_true", help="remove the generated books at the end")
     options = parser.parse_args()
+    if options.postings < POSTINGS_MIN:
+        parser.error(f"the rows that are looked at are in books of {POSTINGS_MIN:,} postings or more")
     lock = FolderLock(FOLDER)
     if not lock.take():
         parser.error("another measurement is under way")
