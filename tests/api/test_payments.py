@@ -9,6 +9,8 @@ from eth_account import Account as Key
 from eth_account.messages import encode_defunct, encode_typed_data
 
 from accounts.services.account_of_wallet import account_id_of_wallet
+from billing.domain.journal import Transition
+from billing.services.settlements import SettledPayment, book_settlements
 from telemetry.identifiers import new_id, new_payment_id
 from x402.models import Payment
 from x402.services.receipts import DOMAIN, TYPES
@@ -16,6 +18,29 @@ from x402.services.receipts import DOMAIN, TYPES
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STATE_FIELDS = {"payment_id", "state", "is_final", "next_step", "created_at"}
+
+
+def settlement_of(payment):
+    """The transfer that paid it, as the chain would show it."""
+    transaction_hash = "0x" + secrets.token_hex(32)
+    return SettledPayment(
+        payment_id=payment.pk,
+        entry_id=payment.entry_id,
+        account_id=payment.account_id,
+        wallet=payment.payer,
+        network=payment.network,
+        asset_address=payment.asset,
+        pay_to=payment.pay_to,
+        amount_micro_usdc=payment.amount_micro_usdc,
+        tx_hash=transaction_hash,
+        block_hash="0x" + secrets.token_hex(32),
+        block_number=1,
+        log_index=0,
+        correlation_id=payment.correlation_id,
+        transition=Transition(
+            "x402_payment", payment.pk, "verified", "settled", 1, {"transaction_hash": transaction_hash}
+        ),
+    )
 
 
 @pytest.fixture
@@ -46,7 +71,8 @@ def paid(payer):
             entry_id=new_id("ent"),
             **fields,
         )
-        Payment.objects.filter(pk=payment.pk).update(state="settled", transaction_hash="0x" + "cd" * 32)
+        [booked] = book_settlements([settlement_of(payment)])
+        assert booked.is_written, booked
         payment.refresh_from_db()
         return payment
 
@@ -127,9 +153,9 @@ def test_the_quotes_token_opens_facts_and_receipt(paid):
     receipt = get(f"/api/v1/payments/{payment.pk}/receipt", **{"Loa-Quote-Token": "the-token"}).json()
 
     assert (facts["paid_micro_usdc"], facts["charged_micro_usdc"]) == ("2000", None)
-    assert facts["transaction"] == "0x" + "cd" * 32
+    assert facts["transaction"] == payment.transaction_hash
     assert receipt["payment"] == facts
-    assert receipt["settlement"]["transaction"] == "0x" + "cd" * 32
+    assert receipt["settlement"]["transaction"] == payment.transaction_hash
 
 
 def test_the_idempotency_key_of_the_first_request_opens_the_receipt(paid):
