@@ -60,9 +60,9 @@ def write_book(*, paid: int = 2_000, cost: int = 700) -> Book:
     )
 
 
-def kept_quote(wallet: str) -> KeptQuote:
+def kept_quote(wallet: str, quote_id: str | None = None) -> KeptQuote:
     return KeptQuote.objects.create(
-        id=new_id("quo"),
+        id=quote_id or new_id("quo"),
         token_hash=secrets.token_hex(32),
         request_hash=secrets.token_hex(32),
         request_method="POST",

@@ -1,6 +1,7 @@
 """Pages that follow a key: every row once, in both directions, also while rows arrive."""
 
 import re
+import secrets
 
 import pytest
 from django.contrib.admin.utils import unquote
@@ -24,14 +25,18 @@ def link(page: str, rel: str) -> str | None:
 
 @pytest.fixture
 def quotes(transactional_db: None) -> list[str]:
-    """More quotes than two pages hold, newest first."""
-    wallet = hexadecimal(20)
-    made = [kept_quote(wallet).pk for _ in range(read_only.ROWS_PER_PAGE * 2 + 7)]
-    return sorted(made, reverse=True)
+    """More quotes than two pages hold, newest first. Their ids share a beginning, by which a list finds only them."""
+    wallet, beginning = hexadecimal(20), f"quo_{secrets.token_hex(8)}"
+    made = [kept_quote(wallet, f"{beginning}{n:04d}").pk for n in range(read_only.ROWS_PER_PAGE * 2 + 7)]
+    return made[::-1]
+
+
+def list_of(quotes: list[str]) -> str:
+    return f"{LIST}?q={quotes[0][:-4]}"
 
 
 def test_walking_to_older_pages_meets_every_row_once(staff: Client, quotes: list[str]):
-    met, address = [], LIST
+    met, address = [], list_of(quotes)
     while address is not None and len(met) < len(quotes):
         page = staff.get(address).content.decode()
         met += ids_on(page)
@@ -42,8 +47,8 @@ def test_walking_to_older_pages_meets_every_row_once(staff: Client, quotes: list
 
 
 def test_rows_that_arrive_meanwhile_move_nothing(staff: Client, quotes: list[str]):
-    first = staff.get(LIST).content.decode()
-    kept_quote(hexadecimal(20))
+    first = staff.get(list_of(quotes)).content.decode()
+    kept_quote(hexadecimal(20), f"{quotes[0][:-4]}9999")
 
     second = staff.get(LIST + link(first, "next")).content.decode()
 
@@ -51,7 +56,7 @@ def test_rows_that_arrive_meanwhile_move_nothing(staff: Client, quotes: list[str
 
 
 def test_the_way_back_is_the_way_there(staff: Client, quotes: list[str]):
-    first = staff.get(LIST).content.decode()
+    first = staff.get(list_of(quotes)).content.decode()
     second = staff.get(LIST + link(first, "next")).content.decode()
 
     back = staff.get(LIST + link(second, "prev")).content.decode()

@@ -13,7 +13,7 @@ from x402.models import KeptQuote
 
 @admin.register(KeptQuote)
 class KeptQuoteAdmin(ReadOnlyAdmin):
-    keyset = ("id",)
+    keyset = ("created_at", "id")
     found_by_prefix = ("id",)
     search_help_text = "Quote id or its beginning."
     list_display = ("identifier", "maximum", "request", "wallet_short", "created", "expires")

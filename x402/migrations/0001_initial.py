@@ -91,7 +91,10 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "indexes": [models.Index(fields=["expires_at"], name="x402_quote_expiry")],
+                "indexes": [
+                    models.Index(fields=["expires_at"], name="x402_quote_expiry"),
+                    models.Index(fields=["-created_at", "-id"], name="x402_quote_newest"),
+                ],
             },
         ),
         migrations.CreateModel(

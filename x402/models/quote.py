@@ -23,7 +23,10 @@ class KeptQuote(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["expires_at"], name="x402_quote_expiry")]
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], name="x402_quote_expiry"),
+            models.Index(fields=["-created_at", "-id"], name="x402_quote_newest"),
+        ]
 
     def __str__(self) -> str:
         return self.id
