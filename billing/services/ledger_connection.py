@@ -4,6 +4,10 @@ A leader writes for threads whose own connections are in any state; so the batch
 else uses. It is bounded in time, because followers wait for it. Behind a transaction-mode pooler nothing is prepared.
 """
 
+import os
+import socket
+import threading
+import time
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -27,6 +31,10 @@ BOUNDS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 12_000,
 }
+# The bounds above need a peer that is silent down to its kernel. A stopped server or a stuck proxy still acknowledges
+# what it is sent; then this ends the call. Longer than the locks of one batch may take.
+CALL_SECONDS: Final = 15.0
+GLANCE_SECONDS: Final = 0.5
 
 
 class LedgerConnection:
@@ -35,6 +43,7 @@ class LedgerConnection:
     def __init__(self, alias: str = "default") -> None:
         self._alias = alias
         self._connection: psycopg.Connection[Any] | None = None
+        self._called_at: float | None = None
 
     def call(self, arguments: tuple[object, ...]) -> tuple[Any, ...]:
         """Run the append function once and return its row.
@@ -51,9 +60,13 @@ class LedgerConnection:
         connection = self._connection
         if connection is None or connection.closed:
             connection = self._connection = self._open()
-        with connection.cursor(binary=True) as cursor:
-            cursor.execute(statement, arguments, prepare=not self._is_pooled())
-            row: tuple[Any, ...] | None = cursor.fetchone()
+        self._called_at = time.monotonic()
+        try:
+            with connection.cursor(binary=True) as cursor:
+                cursor.execute(statement, arguments, prepare=not self._is_pooled())
+                row: tuple[Any, ...] | None = cursor.fetchone()
+        finally:
+            self._called_at = None
         return row
 
     def is_broken(self) -> bool:
@@ -79,12 +92,26 @@ class LedgerConnection:
             )
         except psycopg.OperationalError as error:
             raise LedgerUnavailable(reason=str(error)[:200]) from error
+        threading.Thread(target=self._watch, args=(opened,), name="ledger-watch", daemon=True).start()
+        self._called_at = time.monotonic()
         try:
             inspect_raw_connection(opened)
         except BaseException:
             opened.close()
             raise
+        finally:
+            self._called_at = None
         return opened
+
+    def _watch(self, opened: psycopg.Connection[Any]) -> None:
+        """Cut the connection when one call on it takes too long; its thread then hears that it broke."""
+        while not opened.closed:
+            time.sleep(GLANCE_SECONDS)
+            called_at = self._called_at
+            if called_at is not None and time.monotonic() - called_at > CALL_SECONDS and not opened.closed:
+                with socket.socket(fileno=os.dup(opened.fileno())) as copied:
+                    copied.shutdown(socket.SHUT_RDWR)
+                return
 
 
 def open_inline_streams(*, count: int) -> bool:

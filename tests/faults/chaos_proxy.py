@@ -12,6 +12,7 @@ class ChaosProxy:
     """Forwards one port to another until it is told otherwise.
 
     `is_cut`: connections that are open are closed, new ones are closed at once.
+    `is_frozen`: everything is accepted and acknowledged, nothing is passed on, as by a server that was stopped.
     `loses_next_answer`: what the server sends next is thrown away and its connection closed, once.
     """
 
@@ -20,6 +21,7 @@ class ChaosProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.is_cut = False
+        self.is_frozen = False
         self.lost_answers = 0
         self._loses_next_answer = threading.Event()
         self._lock = threading.Lock()
@@ -65,6 +67,8 @@ class ChaosProxy:
                     self._loses_next_answer.clear()
                     self.lost_answers += 1
                     break
+                if self.is_frozen:
+                    continue
                 target.sendall(chunk)
         _shut(source)
         _shut(target)

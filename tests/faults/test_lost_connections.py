@@ -14,7 +14,7 @@ from django.db import connections
 from django.test import Client
 
 from billing.domain.errors import LedgerUnavailable, OutcomeUnknown, Retryable
-from billing.services import append_journal
+from billing.services import append_journal, ledger_connection
 from billing.services.append_journal import append
 from billing.services.verification import verify_ledger
 from loa_site.health import parts
@@ -110,10 +110,30 @@ def test_an_answer_lost_after_commit_is_learned_by_asking_with_the_same_key(prox
     assert verify_ledger().is_clean
 
 
+def test_a_server_that_falls_silent_does_not_hold_its_callers_for_ever(
+    proxy: ChaosProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_connection, "CALL_SECONDS", 0.5)
+    monkeypatch.setitem(ledger_connection.BOUNDS, "connect_timeout", 2)
+    append([ledger.suspense_journal()])
+    proxy.is_frozen = True
+    started = time.monotonic()
+    with pytest.raises(Retryable):
+        append([ledger.suspense_journal(key="into-silence")])
+    seconds = time.monotonic() - started
+    proxy.is_frozen = False
+
+    assert seconds < 10
+    assert append_patiently("into-silence") == "ok"
+    assert ledger.balance("system:suspense") == 10
+    assert verify_ledger().is_clean
+
+
 def test_backends_terminated_all_the_time_lose_and_double_nothing(own_ledger: OwnLedger) -> None:
-    keys = [f"terminated-{place}" for place in range(160)]
+    keys = [f"terminated-{place}" for place in range(800)]
     outcomes: dict[str, str] = {}
     is_over = threading.Event()
+    terminated = [0]
 
     def work(share: list[str]) -> None:
         outcomes.update({key: append_patiently(key) for key in share})
@@ -121,12 +141,12 @@ def test_backends_terminated_all_the_time_lose_and_double_nothing(own_ledger: Ow
 
     def terminate() -> None:
         with own_ledger.superuser() as superuser:
-            while not is_over.wait(0.04):
-                superuser.execute(
+            while not is_over.wait(0.03):
+                terminated[0] += superuser.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = 'loa_app'"
                     " AND query LIKE '%%append_batch%%'",
                     [own_ledger.name],
-                )
+                ).rowcount
 
     killer = threading.Thread(target=terminate)
     workers = [threading.Thread(target=work, args=(keys[place::8],)) for place in range(8)]
@@ -137,6 +157,7 @@ def test_backends_terminated_all_the_time_lose_and_double_nothing(own_ledger: Ow
     is_over.set()
     killer.join()
 
+    assert terminated[0] >= 5
     assert set(outcomes) == set(keys)
     assert set(outcomes.values()) <= {"ok", "exists"}
     assert ledger.balance("system:suspense") == 5 * len(keys)
