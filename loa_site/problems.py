@@ -16,7 +16,7 @@ from django.shortcuts import render
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from billing.domain.errors import RecoveryInProgress
+from billing.domain.errors import RecoveryInProgress, Retryable
 from telemetry.configuration import loa
 from telemetry.problem import problem_response
 from telemetry.problem_codes import PROBLEM_CODES, problem_code
@@ -110,7 +110,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     if isinstance(sys.exc_info()[1], RecoveryInProgress):
         return problem_response("recovery_in_progress", retry_after_seconds=RECOVERY_SECONDS)
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError | Retryable):
         return problem_response("service_unavailable", retry_after_seconds=DATABASE_RETRY_SECONDS)
     return _answer(request, 500, "internal_error")
 

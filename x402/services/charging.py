@@ -6,10 +6,14 @@ windows, balances and limits. Nothing that time or configuration can change stan
 
 import time
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from billing.domain.errors import RecoveryInProgress, Retryable
 from billing.services import recovery
+from telemetry import names
 from telemetry.configuration import loa
+from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.selectors.payments import payment_of
@@ -33,6 +37,8 @@ from x402.services.rates import require_rate
 from x402.services.refusals import REFUSALS, response_of
 from x402.services.serving import Run, Work, serve
 from x402.services.waiting import Ticket, TooManyWaiters, watch
+
+log = get_logger(__name__)
 
 WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this often, whatever it hears
 
@@ -128,6 +134,20 @@ def _claim_again(payment: Payment) -> None:
 
 
 def _follow(payment: Payment, work: Work, *, is_replay: bool = False) -> HttpResponse:
+    """The payment's answer; while books or database cannot be reached, its id and the advice to send it again.
+
+    What had begun is resolved by whoever comes next: the row and its leases say how far it got.
+    """
+    try:
+        return _wait_and_serve(payment, work, is_replay=is_replay)
+    except RecoveryInProgress:
+        raise
+    except (Retryable, OperationalError, InterfaceError) as outage:
+        log.warning(names.PAYMENT_INTERRUPTED, payment_id=payment.pk, reason=type(outage).__name__)
+        return responses.in_progress(payment)
+
+
+def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpResponse:
     """Wait for the payment, serve it if it is ours to serve, and answer with what exists: answer, credit or state.
 
     Holds no database connection while it waits, and no longer than WAIT_SECONDS.

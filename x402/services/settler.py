@@ -20,10 +20,10 @@ from x402.services import facilitator_choice
 from x402.services.settlement import Progress, advance
 from x402.services.waiting import watch
 
-FOLLOW_SECONDS = 0.02  # how often a process that does not lead looks for what the leader settled
+FOLLOW_SECONDS = 0.01  # how often a process that does not lead looks for what the leader settled
 LOOKS_BEFORE_LEADING = 5  # and after how many looks it asks for the lead again
-LINGER_SECONDS = 2.0  # how long an idle leader keeps the key, looking for other processes' payments
-IDLE_POLL_SECONDS = 0.025
+LINGER_SECONDS = 0.25  # how long an idle leader keeps the key: longer than a payer pauses, short for other processes
+IDLE_POLL_SECONDS = 0.01
 FIRST_RECEIPT_POLL_SECONDS = 0.002
 SLOWEST_RECEIPT_POLL_SECONDS = 0.05
 ERROR_PAUSE_SECONDS = 0.5
