@@ -81,7 +81,14 @@ def canonical_bytes(value: JsonValue) -> bytes:
 
 def compact_bytes(value: JsonValue) -> bytes:
     """Short JSON for the wire, members of objects that are None left out: clients of version 1 refuse nulls."""
-    return json.dumps(_without_nulls(value), separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+    text = _compact(value)
+    if "null" in text:  # only then is there anything to leave out, and walking the value costs more than writing it
+        text = _compact(_without_nulls(value))
+    return text.encode("ascii")
+
+
+def _compact(value: JsonValue) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _without_nulls(value: JsonValue) -> JsonValue:
