@@ -27,6 +27,7 @@ IDLE_POLL_SECONDS = 0.01
 FIRST_RECEIPT_POLL_SECONDS = 0.002
 SLOWEST_RECEIPT_POLL_SECONDS = 0.05
 ERROR_PAUSE_SECONDS = 0.5
+REST_LOOK_SECONDS = 0.01
 
 log = get_logger(__name__)
 
@@ -46,10 +47,19 @@ class Settler:
     def rest(self, timeout_seconds: float) -> bool:
         """End the work at hand without lingering and give the key back; whether that was done in time."""
         self._is_resting = True
-        self._wanted.set()
-        rested = self._is_idle.wait(timeout_seconds)
-        self._is_resting = False
-        return rested
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while not self._is_at_rest():
+                if time.monotonic() > deadline:
+                    return False
+                self._is_idle.wait(REST_LOOK_SECONDS)
+            return True
+        finally:
+            self._is_resting = False
+
+    def _is_at_rest(self) -> bool:
+        """Nothing is under way and nothing is asked for. A wish is cleared only after the thread counts as busy."""
+        return self._is_idle.is_set() and not self._wanted.is_set()
 
     def wake(self) -> None:
         """A payment was stored: settle it. Returns at once."""
