@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import IntegerField, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -96,7 +96,11 @@ class ReadOnlyAdmin(ModelAdminBase):
         return any(lookup == getattr(declared, "parameter_name", None) for declared in self.list_filter)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
+        key = self.opts.pk
+        is_number = isinstance(key, IntegerField)
+        if "\x00" in object_id or (is_number and not (object_id.isascii() and object_id.isdigit())):
+            return None  # Python reads 1_00 as a hundred; an address has one spelling
+        return super().get_object(request, object_id, from_field)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):

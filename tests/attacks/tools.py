@@ -162,6 +162,12 @@ def turn_chain_clock_past(chain: LocalChain, timestamp: int) -> None:
     chain.mine()
 
 
+def set_chain_clock_right(chain: LocalChain) -> None:
+    """Let the chain keep the time of this machine again, from its next block on."""
+    chain.call("evm_setTime", int(time.time()))
+    chain.mine()
+
+
 def newest_time(chain: LocalChain) -> int:
     """The time of the newest block, in Unix seconds."""
     return int(chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)

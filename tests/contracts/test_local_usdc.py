@@ -14,7 +14,7 @@ import contracts
 from loa_site.local import wallets
 
 PAYER, OTHER = wallets.payers()[:2]
-PAY_TO = wallets.pay_to().address
+PAY_TO = wallets.wallet("payee of the contract tests").address
 AMOUNT = 2_000
 DOMAIN = {"name": "USDC", "version": "2", "chainId": 84532, "verifyingContract": contracts.USDC_ADDRESS}
 TRANSFER_FIELDS = [
