@@ -15,6 +15,7 @@ from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
+from x402.pricing import Quotation
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.selectors.payments import payment_of
 from x402.services import (
@@ -36,6 +37,7 @@ from x402.services.paid_requests import PaidRequest
 from x402.services.rates import require_rate
 from x402.services.refusals import REFUSALS, response_of
 from x402.services.serving import Run, Work, serve
+from x402.services.verification import Presented
 from x402.services.waiting import Ticket, TooManyWaiters, watch
 
 log = get_logger(__name__)
@@ -67,15 +69,31 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     if known is None:
         require_rate("wallet", "0x" + presented.authorization.from_.hex())
         quotation = endpoint.price.maximum(incoming.priced)
-        try:
-            known, is_new = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
-        except verification.NonceAlreadyUsed as used:
-            known, is_new = preused.recognise(used, presented, incoming=incoming, endpoint=endpoint)
+        known, is_new = _begin(presented, incoming, endpoint, quotation=quotation)
         if is_new:
             mixed_payments.hold_credit(known)
             crash_point("before_settle")
             return _follow(known, work)
     return _answer_known(known, incoming, work)
+
+
+def _begin(
+    presented: Presented, incoming: PaidRequest, endpoint: Endpoint, *, quotation: Quotation
+) -> tuple[Payment, bool]:
+    """The row of a payment that had none a moment ago, and whether this call made it.
+
+    Between that look and the chain's answer a copy of this request may have been settled: then the nonce is used and
+    the balance lower because of this very payment, and its row, not the chain, is the answer.
+    """
+    try:
+        return verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+    except (verification.NonceAlreadyUsed, PaymentRefused) as refusal:
+        known = verification.known_payment(presented)
+        if known is not None:
+            return known, False
+        if isinstance(refusal, verification.NonceAlreadyUsed):
+            return preused.recognise(refusal, presented, incoming=incoming, endpoint=endpoint)
+        raise
 
 
 def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:

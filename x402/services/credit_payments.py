@@ -24,39 +24,47 @@ from x402.services import payment_rows, verification
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 
+TRIES_MAX = 16  # how often one key may find too little credit before it is used up
+
 
 @dataclass(frozen=True, slots=True)
 class _Spend:
+    """One try of a key. A hold that was refused ends its row, and a later try of the same key has a row of its own."""
+
     network: Network
     asset: Asset
     nonce: str
+    payment: Payment | None
 
 
 def _spend_of(incoming: PaidRequest) -> _Spend | None:
-    """What names this spend, or None when the caller did not prove a wallet and name a key."""
+    """The newest try of this spend, with its row when it has one; None when no wallet was proven or no key named."""
     key = incoming.key_hash or incoming.proof_key
     if not incoming.wallet or not key:
         return None
     network = default_network()
-    nonce = hashlib.sha256(f"{incoming.wallet}\n{key}".encode()).hexdigest()
-    return _Spend(network=network, asset=network.assets[0], nonce="0x" + nonce)
+    for number in range(TRIES_MAX):
+        name = f"{incoming.wallet}\n{key}" if number == 0 else f"{incoming.wallet}\n{key}\n{number}"
+        nonce = "0x" + hashlib.sha256(name.encode()).hexdigest()
+        payment = payment_by_replay_key(
+            network.caip2, verifying_contract=Method.CREDIT_NOTES.value, payer=incoming.wallet, nonce=nonce
+        )
+        if payment is None or payment.state != PaymentState.DEAD:
+            break
+    return _Spend(network=network, asset=network.assets[0], nonce=nonce, payment=payment)
 
 
 def known_spend(incoming: PaidRequest) -> Payment | None:
     """The payment this wallet and key made before, if any. It stands before everything that can change (R19)."""
     spend = _spend_of(incoming)
-    if spend is None:
-        return None
-    return payment_by_replay_key(
-        spend.network.caip2, verifying_contract=Method.CREDIT_NOTES.value, payer=incoming.wallet, nonce=spend.nonce
-    )
+    return spend.payment if spend else None
 
 
 @traced(names.X402_VERIFY)
 def spend(incoming: PaidRequest, *, endpoint: Endpoint, quotation: Quotation) -> Payment | None:
     """Hold the whole maximum from the wallet's notes; the settled payment, or None when notes do not cover it.
 
-    Units: MicroUSDC. Locks: the wallet's account, inside the ledger call. A refused hold writes no row.
+    Units: MicroUSDC. Locks: the wallet's account, inside the ledger call. A refused hold ends its row as dead.
     """
     named = _spend_of(incoming)
     if named is None:
