@@ -5,6 +5,7 @@ database server of a kept stack is shared; Redis and the chain are started for e
 and turn the clock of the other.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -26,13 +27,37 @@ SHARED = HOME / "shared"
 SLOTS = 4
 
 
+TESTS_FAILED = 1  # pytest's exit code
+LAST_FAILED = binaries.ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+FLAKY_MAX = 8  # more failures than this are no accident of timing
+
+
 def run(arguments: list[str], *, reuse: bool = False) -> int:
-    """Run pytest with the arguments; its exit code."""
+    """Run pytest with the arguments; its exit code.
+
+    Under CI a few tests that failed are named and run once more, alone and on fresh servers. What fails twice fails the
+    run; a test that was named and passed then is flaky, and wants an issue.
+    """
+    LAST_FAILED.unlink(missing_ok=True)
+    code = _run_once(arguments, reuse=reuse)
+    suspects = _last_failed()
+    if code != TESTS_FAILED or os.environ.get("CI") != "true" or not 0 < len(suspects) <= FLAKY_MAX:
+        return code
+    print("\nThese failed and are run once more, alone:", *suspects, sep="\n  ", flush=True)
+    return _run_once(["--last-failed", "--last-failed-no-failures", "none"], reuse=reuse)
+
+
+def _run_once(arguments: list[str], *, reuse: bool) -> int:
     with environment(reuse=reuse) as variables:
         child = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments], cwd=binaries.ROOT, env=os.environ | variables
         )
         return _wait(child)
+
+
+def _last_failed() -> list[str]:
+    """The tests that failed in the run that has just ended."""
+    return sorted(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
 
 
 @contextmanager
