@@ -56,7 +56,7 @@ class OwnLedger:
 
     def environment(self) -> dict[str, str]:
         """The variables with which another process uses this ledger."""
-        return {**os.environ, **self.urls}
+        return {**os.environ, **self.urls, "LOA_REDIS_KEY_PREFIX": f"{self.name}:"}
 
 
 @contextmanager
@@ -72,13 +72,17 @@ def own_ledger_of(urls: dict[str, str]) -> Iterator[OwnLedger]:
     }
     databases = [settings.DATABASES["default"], connections["default"].settings_dict]
     before = {name: databases[0][name] for name in other}
+    keys_before = settings.LOA
     forget_writers()
+    # Redis is shared by the run: a dead writer of another ledger must not keep this one from its first stream.
+    settings.LOA = settings.LOA | {"REDIS_KEY_PREFIX": f"{other['NAME']}:"}
     for database in databases:
         database.update(other)
     try:
         yield OwnLedger(other["NAME"], urls)
     finally:
         forget_writers()
+        settings.LOA = keys_before
         for database in databases:
             database.update(before)
 

@@ -27,6 +27,7 @@ from billing.services.reservations import reserve
 from billing.tasks import drain_finalize, expire, take_anchor
 from loa_site.local import deploy_check
 from loa_site.local.redis import Redis
+from telemetry.configuration import redis_key
 from telemetry.identifiers import new_id
 from tests.factories import ledger
 from tests.factories.own_ledger import OwnLedger
@@ -238,8 +239,8 @@ class TestNotes:
         Path(settings.LOA["TIMELINE_FILE"]).unlink()
         look_anew()
         kept = redis.Redis.from_url(own_redis.url)
-        note = json.loads(kept.get("recovery:note"))
-        kept.set("recovery:note", json.dumps(note | {"position": 10**15}))
+        note = json.loads(kept.get(redis_key("recovery:note")))
+        kept.set(redis_key("recovery:note"), json.dumps(note | {"position": 10**15}))
         settings.LOA = {**settings.LOA, "TIMELINE_FILE": str(tmp_path / "another-machine.json")}
 
         with pytest.raises(RecoveryInProgress):
