@@ -40,7 +40,7 @@ services: setup ## leave Postgres, Redis and the chain running for `test --reuse
 services-stop: ## stop what `make services` left running
 	@$(PYTHON) -m loa_site.local stop --name shared
 
-check: format lint types layers migrations openapi-diff deploy dependencies test ## everything CI does
+check: format lint types layers migrations openapi-diff deploy dependencies interop test ## everything CI does
 
 format: setup
 	@$(PYTHON) -m ruff format --check .
