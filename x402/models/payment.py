@@ -2,8 +2,8 @@
 
 Its replay key is (network, verifying contract, payer, nonce): inserting it is the replay guard (R18). Its state moves
 only by guarded updates that name the state and the attempt they come from (R6), and a trigger refuses every move that
-is not in `LEGAL_MOVES`. Credit notes pay through the same row: the verifying contract is then the word `credit_notes`
-and the nonce the hash of the spender's key.
+is not in `sql/payment_state.sql`. Credit notes pay through the same row: the verifying contract is then the word
+`credit_notes` and the nonce the hash of the spender's key.
 """
 
 from typing import ClassVar
@@ -24,18 +24,6 @@ class PaymentState(models.TextChoices):
 
 
 FINAL_STATES = frozenset({PaymentState.SERVED, PaymentState.CREDITED, PaymentState.REFUNDED, PaymentState.DEAD})
-
-LEGAL_MOVES: dict[str, tuple[str, ...]] = {
-    "verified": ("verified", "settling", "settled", "dead"),
-    "settling": ("settling", "settlement_unknown", "settled"),
-    "settlement_unknown": ("settlement_unknown", "settling", "settled", "dead"),
-    "settled": ("settled", "settlement_unknown", "serving", "credited"),
-    "serving": ("serving", "served", "credited"),
-    "served": ("served", "settlement_unknown"),
-    "credited": ("credited", "refunded"),
-    "refunded": ("refunded",),
-    "dead": ("dead",),
-}
 
 
 class Method(models.TextChoices):

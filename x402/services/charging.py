@@ -107,7 +107,7 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     quotation = endpoint.price.maximum(incoming.priced)
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
-        return _follow(spent, work)
+        return _answer_known(spent, incoming, work)
     credit = mixed_payments.applicable_credit(incoming, quotation)
     return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
 
@@ -129,7 +129,7 @@ def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) 
 def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse:
     """A payment we have seen: its answer for the payer's side and the same request, its state for anyone else (R1)."""
     if payment.request_hash != incoming.request_hash:
-        return responses.used_for_another_request(payment, incoming)
+        return responses.used_for_another_request(payment)
     if not proofs.may_have_answer(payment, incoming):
         return responses.already_used(payment)
     if not proofs.proves_itself(payment, incoming) and verification.is_public(payment):

@@ -71,7 +71,7 @@ def spend(incoming: PaidRequest, *, endpoint: Endpoint, quotation: Quotation) ->
         return None
     amount = quotation.max_cost_micro_usdc
     if credit_notes.spendable_credit_of(incoming.wallet, named.asset.asset_id) < amount:
-        return None
+        return known_spend(incoming)  # a copy of this request may have spent it since the first look
     correlation_id = new_id("quo")
     bind_correlation_id(correlation_id)
     payment = Payment(

@@ -51,7 +51,7 @@ def hold_credit(payment: Payment) -> None:
     result = credit_spending.hold_credit(
         wallet=payment.payer,
         account_id=payment.account_id,
-        denomination=_denomination(payment),
+        denomination=denomination_of(payment),
         amount_micro_usdc=payment.credit_applied_micro_usdc,
         spend_key=payment.pk,
         entry_id=_entry_id(payment),
@@ -83,7 +83,7 @@ def end_credit(payment: Payment) -> None:
         entry_id=_entry_id(payment),
         account_id=payment.account_id,
         wallet=payment.payer,
-        denomination=_denomination(payment),
+        denomination=denomination_of(payment),
         held_micro_usdc=payment.credit_applied_micro_usdc,
         cost_micro_usdc=credit_share(payment, payment.charged_micro_usdc or 0),
         correlation_id=payment.correlation_id,
@@ -123,6 +123,7 @@ def _entry_id(payment: Payment) -> str:
     return f"{payment.entry_id}_c"
 
 
-def _denomination(payment: Payment) -> str:
+def denomination_of(payment: Payment) -> str:
+    """The CAIP-19 id of the money this payment is made in."""
     asset = networks()[payment.network].asset_at(payment.asset)
     return asset.asset_id if asset else f"{payment.network}/erc20:{payment.asset}"

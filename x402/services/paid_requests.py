@@ -50,7 +50,6 @@ class PaidRequest:
     key_hash: str
     client_address: str
     quote_token: str = ""
-    accepts_html: bool = False
     sign_in: SignInChallenge | None = None
     traceparent: str = ""
 
@@ -90,8 +89,6 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
         proof_key=proof.single_use_key if proof else "",
         key_hash=idempotency_key_of(request),
         client_address=address_of(request),
-        accepts_html="text/html" in request.headers.get("Accept", "")
-        and "Mozilla" in request.headers.get("User-Agent", ""),
         sign_in=_sign_in(request, bound.hex()) if header is None else None,
         traceparent=propagation.carrier_of(request.headers).get(propagation.TRACEPARENT, ""),
     )

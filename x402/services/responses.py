@@ -16,7 +16,7 @@ from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRe
 from x402.protocol.response import SettleResponse
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers
-from x402.services.paid_requests import BodyTooLarge, PaidRequest
+from x402.services.paid_requests import BodyTooLarge
 from x402.services.rates import RateLimited
 from x402.services.serving import IssuedNote, Outcome
 
@@ -91,7 +91,7 @@ def already_used(payment: Payment) -> HttpResponse:
     )
 
 
-def used_for_another_request(payment: Payment, incoming: PaidRequest) -> HttpResponse:
+def used_for_another_request(payment: Payment) -> HttpResponse:
     """409 for a payment bound to another request; 422 when it was an idempotency key that named another body."""
     if payment.method == Method.CREDIT_NOTES:
         return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
@@ -164,11 +164,6 @@ def _credited(payment: Payment, notes: tuple[IssuedNote, ...]) -> HttpResponse:
         "The work failed after payment. The whole amount is a credit note, which does not expire.",
         credit_notes=[{"id": note.id, "amount_micro_usdc": str(note.amount), "kind": note.kind} for note in notes],
     )
-
-
-def receipt_of(payment: Payment) -> SettleResponse:
-    """The payment's receipt, read from the record."""
-    return settle_response(payment, _notes(payment, None))
 
 
 def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleResponse:

@@ -19,7 +19,6 @@ from billing.services import finalization, recovery
 from telemetry import names
 from telemetry.logging import get_logger
 from telemetry.tracing import traced
-from x402.chain.network_settings import networks
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
 from x402.services import answers, mixed_payments
@@ -197,13 +196,12 @@ def _issued(finalized: finalization.Finalized, *, kind: str) -> tuple[IssuedNote
 def _request(
     payment: Payment, *, attempt: int, cost_micro_usdc: int, to_state: str, changes: dict[str, str | int]
 ) -> finalization.FinalizeRequest:
-    asset = networks()[payment.network].asset_at(payment.asset)
     return finalization.FinalizeRequest(
         payment_id=payment.pk,
         entry_id=payment.entry_id,
         account_id=payment.account_id,
         wallet=payment.payer,
-        denomination=asset.asset_id if asset else f"{payment.network}/erc20:{payment.asset}",
+        denomination=mixed_payments.denomination_of(payment),
         held_micro_usdc=payment.amount_micro_usdc if mixed_payments.is_mixed(payment) else payment.held_micro_usdc,
         cost_micro_usdc=cost_micro_usdc,
         correlation_id=payment.correlation_id,
