@@ -151,6 +151,8 @@ def payment_row(run: Mapping[str, Any], nonce: str) -> dict[str, Any]:
         names = ("id", "state", "attempt", "charged", "entry_id", "transaction", "payer")
         row = dict(zip(names, rows[0], strict=True))
         journals = connection.execute(
-            "SELECT kind FROM billing.journal WHERE entry_id = %s ORDER BY stream, sequence", [row["entry_id"]]
+            # Streams number their journals apart, so time is the only order that spans the writers of two processes.
+            "SELECT kind FROM billing.journal WHERE entry_id = %s ORDER BY recorded_at, stream, sequence",
+            [row["entry_id"]],
         ).fetchall()
     return row | {"journals": [kind for (kind,) in journals]}
