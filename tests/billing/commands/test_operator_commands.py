@@ -13,6 +13,7 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
+from pyarrow import parquet
 
 from billing.domain import accounts
 from billing.services import dead_letters
@@ -67,6 +68,23 @@ class TestLedgerExport:
         assert lines[0]["correlation_id"] == "'=cmd|' /C calc'!A0"
         assert answer["sha256"] == hashlib.sha256(content).hexdigest()
         assert (tmp_path / "ledger.csv.sha256").read_text() == f"{answer['sha256']}  ledger.csv\n"
+
+    def test_parquet_has_the_same_lines_with_numbers_as_numbers(self, own_ledger: OwnLedger, tmp_path: Path) -> None:
+        append([ledger.suspense_journal(5), ledger.suspense_journal(6)])
+
+        answer = ask("ledger_export", tmp_path / "ledger.parquet", "--format", "parquet")
+
+        table = parquet.read_table(tmp_path / "ledger.parquet").to_pydict()
+        assert (answer["lines"], table["amount"]) == (4, [-5, 5, -6, 6])
+        assert [moment.tzinfo is not None for moment in table["recorded_at"]] == [True] * 4
+        digest = hashlib.sha256((tmp_path / "ledger.parquet").read_bytes()).hexdigest()
+        assert (tmp_path / "ledger.parquet.sha256").read_text() == f"{digest}  ledger.parquet\n"
+
+    def test_an_empty_ledger_is_a_file_without_lines(self, own_ledger: OwnLedger, tmp_path: Path) -> None:
+        answer = ask("ledger_export", tmp_path / "ledger.parquet", "--format", "parquet")
+
+        assert answer["lines"] == 0
+        assert parquet.read_table(tmp_path / "ledger.parquet").num_rows == 0
 
     def test_a_folder_that_is_not_there_is_a_message(self, own_ledger: OwnLedger, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match="cannot be written"):
