@@ -8,7 +8,7 @@ Units are in the names. Source: product.md, "Limits and defaults".
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypedDict, overload
+from typing import Final, Literal, NotRequired, TypedDict, overload
 
 MICRO_USD_PER_CREDIT_UNIT: Final = 10_000  # a credit unit is one cent
 
@@ -20,6 +20,7 @@ class AssetSettings(TypedDict):
     name: str
     version: str
     decimals: int
+    transfer_methods: NotRequired[Sequence[str]]
 
 
 class NetworkSettings(TypedDict):
@@ -72,6 +73,8 @@ NumberName = Literal[
     "FINALIZE_RETRIES",
     "FINALIZE_ESCALATE_SECONDS",
     "DEFERRED_LIMIT_PER_WALLET_MICRO_USDC",
+    "DEFERRED_SETTLE_SECONDS",
+    "AFTER_COMMIT_SECONDS",
     "DEFERRED_LIMIT_TOTAL_MICRO_USDC",
     "BREAKER_FAILURES",
     "BREAKER_WINDOW_SECONDS",
@@ -82,7 +85,7 @@ NumberName = Literal[
     "SESSION_REFRESH_SECONDS",
     "OUTBOUND_RESPONSE_BYTES",
 ]
-ListName = Literal["FACILITATORS", "CRASH_POINTS", "OUTBOUND_TRUSTED_HOSTS", "METRICS_NETWORKS"]
+ListName = Literal["FACILITATORS", "RELAYER_RETIRED_KEYS", "CRASH_POINTS", "OUTBOUND_TRUSTED_HOSTS", "METRICS_NETWORKS"]
 SecretsName = Literal["QUOTE_KEYS"]
 
 DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
@@ -102,6 +105,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "NETWORKS": {},
     "DEFAULT_NETWORK": "eip155:84532",
     "RELAYER_PRIVATE_KEY": "",
+    "RELAYER_RETIRED_KEYS": (),  # they settle nothing but what was signed for them, until its last deadline
     "QUOTE_KEYS": {},
     "QUOTE_KEY_ACTIVE": "",
     "ANSWER_ENCRYPTION_KEY": "",
@@ -127,6 +131,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "FINALIZE_RETRIES": 5,
     "FINALIZE_ESCALATE_SECONDS": 24 * 3600,
     "DEFERRED_LIMIT_PER_WALLET_MICRO_USDC": 1_000_000,
+    "DEFERRED_SETTLE_SECONDS": 5,  # how long answered work waits for others to be settled with
+    "AFTER_COMMIT_SECONDS": 10,  # how long a handler's transaction stays open for its settlement (R7)
     "DEFERRED_LIMIT_TOTAL_MICRO_USDC": 100_000_000,
     "BREAKER_FAILURES": 3,
     "BREAKER_WINDOW_SECONDS": 60,
