@@ -65,12 +65,12 @@ class LocalWindows:
 _local = LocalWindows()
 
 
-def check(bucket: str, subject: str) -> Verdict:
+def check(bucket: str, subject: str, *, limit: int | None = None) -> Verdict:
     """Count one request of `subject` (a wallet, a key, a client's address) against a bucket: may it go on?
 
-    Raises KeyError for a bucket that has no figure.
+    `limit` is a figure of the subject's own, instead of the bucket's. Raises KeyError for a bucket that has no figure.
     """
-    limit = loa("RATE_LIMITS")[bucket]
+    limit = loa("RATE_LIMITS")[bucket] if limit is None else limit
     hashed = hashlib.sha256(subject.encode()).hexdigest()[:32]
     key = redis_key(f"rate:{loa('ENVIRONMENT')}:{bucket}:{hashed}")
     answer = _script.run([key], [limit, WINDOW_MS])

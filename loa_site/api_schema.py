@@ -116,6 +116,17 @@ class BearerScheme(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "description": "A token of POST /api/v1/auth/verify."}
 
 
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    """How an API key appears in the document."""
+
+    target_class = "accounts.api.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> Json:
+        """A key of /api/v1/keys."""
+        return {"type": "http", "scheme": "bearer", "description": "An API key (`dk_…`) of POST /api/v1/keys."}
+
+
 class SchemaView(SpectacularAPIView):
     """`GET /api/schema/`: the document, for everyone."""
 

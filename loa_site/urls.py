@@ -13,6 +13,7 @@ from loa_site.api_schema import DocsView, SchemaView
 
 api_v1 = [
     path("auth/", include("accounts.api.urls")),
+    path("", include("accounts.api.key_urls")),
     path("", include("inference.api.urls")),
     path("", include("x402.api.urls")),
 ]

@@ -10,6 +10,8 @@ Units are in the names. Source: product.md, "Limits and defaults".
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NotRequired, TypedDict, overload
 
+from telemetry.derived_settings import derived_setting
+
 MICRO_USD_PER_CREDIT_UNIT: Final = 10_000  # a credit unit is one cent
 
 
@@ -47,6 +49,8 @@ TextName = Literal[
     "ANSWER_ENCRYPTION_KEY",
     "DEFAULT_MODEL",
     "API_KEY_PEPPER",
+    "REFUND_PRIVATE_KEY",
+    "WALLET_SCREEN",
     "SIWE_DOMAIN",
     "SIWE_URI",
     "METRICS_TOKEN",
@@ -55,6 +59,12 @@ TextName = Literal[
     "ANCHOR_SIGNER",
     "POSTGRES_FAILOVER",
     "TIMELINE_FILE",
+    "WEBHOOK_KEY",
+    "RPC_URL",
+    "PAY_TO",
+    "FACILITATOR_URL",
+    "FACILITATOR_TOKEN",
+    "BACKGROUND_WORK",
 ]
 NumberName = Literal[
     "QUOTE_TTL_SECONDS",
@@ -84,8 +94,23 @@ NumberName = Literal[
     "SESSION_SECONDS",
     "SESSION_REFRESH_SECONDS",
     "OUTBOUND_RESPONSE_BYTES",
+    "FACILITATOR_TIMEOUT_SECONDS",
+    "FACILITATOR_HANDOVER_SECONDS",
+    "KEY_LOW_BALANCE_MICRO_USD",
+    "REFUND_DAILY_LIMIT_MICRO_USDC",
+    "REFUND_DUST_MICRO_USDC",
+    "REFUND_LIFETIME_SECONDS",
+    "REFUND_FLOAT_LOW_MICRO_USDC",
+    "FINALIZE_DRAIN_PER_SECOND",
 ]
-ListName = Literal["FACILITATORS", "RELAYER_RETIRED_KEYS", "CRASH_POINTS", "OUTBOUND_TRUSTED_HOSTS", "METRICS_NETWORKS"]
+ListName = Literal[
+    "FACILITATORS",
+    "RELAYER_RETIRED_KEYS",
+    "CRASH_POINTS",
+    "OUTBOUND_TRUSTED_HOSTS",
+    "METRICS_NETWORKS",
+    "API_KEY_PEPPERS_RETIRED",
+]
 SecretsName = Literal["QUOTE_KEYS"]
 
 DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
@@ -103,6 +128,14 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "REDIS_URL": "",
     "REDIS_KEY_PREFIX": "",
     "NETWORKS": {},
+    "RPC_URL": "",  # with PAY_TO, all that a network Loa knows needs
+    "PAY_TO": "",
+    "FACILITATOR_URL": "",  # a facilitator elsewhere that settles first; empty: our own relayer does
+    "FACILITATOR_TOKEN": "",  # sent to it as a bearer token
+    "FACILITATOR_TIMEOUT_SECONDS": 30,  # it waits for a block; half of what a waiting request has
+    "FACILITATOR_HANDOVER_SECONDS": 10,  # five blocks: an authorization still unused after them was not sent
+    "BACKGROUND_WORK": "requests",  # "workers": Celery sweeps; "requests": a paid request starts what is due
+    "PAID_PATHS": {},  # routes that the middleware charges for: {"reports/<slug:name>": {"price": "$0.01"}}
     "DEFAULT_NETWORK": "eip155:84532",
     "RELAYER_PRIVATE_KEY": "",
     "RELAYER_RETIRED_KEYS": (),  # they settle nothing but what was signed for them, until its last deadline
@@ -127,6 +160,13 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "POSTGRES_FAILOVER": "",  # "none": restored, never promoted; "managed": the provider waits for a second copy
     "TIMELINE_FILE": "",  # where a machine writes down which database it last trusted; outside the database
     "API_KEY_PEPPER": "",
+    "API_KEY_PEPPERS_RETIRED": (),  # still tried; a key found under one of them moves to the current pepper
+    "REFUND_PRIVATE_KEY": "",  # the float account that pays refunds; empty: refunds are not offered
+    "REFUND_DAILY_LIMIT_MICRO_USDC": 10_000_000_000,  # of all wallets together: what a stolen session can cost a day
+    "REFUND_DUST_MICRO_USDC": 1_000_000,  # owed notes below this are not paid out by themselves: gas would eat them
+    "REFUND_LIFETIME_SECONDS": 900,  # how long a signed refund can be carried to the chain
+    "REFUND_FLOAT_LOW_MICRO_USDC": 1_000_000_000,  # below this the float asks for a top-up
+    "WALLET_SCREEN": "",  # dotted path of a function(wallet, purpose) that says whether we deal with a wallet
     "FINALIZE_RISK_LIMIT_MICRO_USD": 500 * MICRO_USD_PER_CREDIT_UNIT,
     "FINALIZE_RETRIES": 5,
     "FINALIZE_ESCALATE_SECONDS": 24 * 3600,
@@ -147,6 +187,9 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "OUTBOUND_TRUSTED_HOSTS": (),
     "OUTBOUND_RESPONSE_BYTES": 8 * 1024 * 1024,
     "METRICS_TOKEN": "",
+    "WEBHOOK_KEY": "",  # secrets of webhook endpoints are computed from it
+    "KEY_LOW_BALANCE_MICRO_USD": 1_000_000,  # a prepaid balance that falls below one dollar is announced
+    "FINALIZE_DRAIN_PER_SECOND": 200,  # what a backlog may take of the ledger, so that new payments keep the rest
     "ANCHOR_PATH": "",  # a file outside the database, best on storage that cannot be rewritten
     "ANCHOR_KEY_FILE": "",
     "ANCHOR_SIGNER": "billing.services.anchor_signers.FileKeySigner",
@@ -176,17 +219,22 @@ def loa(name: Literal["NETWORKS"]) -> Mapping[str, NetworkSettings]: ...
 @overload
 def loa(name: Literal["UPSTREAMS"]) -> Mapping[str, Mapping[str, object]]: ...
 @overload
+def loa(name: Literal["PAID_PATHS"]) -> Mapping[str, Mapping[str, object]]: ...
+@overload
 def loa(name: Literal["RATE_LIMITS"]) -> Mapping[str, int]: ...
 
 
 def loa(name: str) -> object:
-    """The value of `settings.LOA[name]`, or its documented default.
+    """The value of `settings.LOA[name]`, or what follows from the other settings, or its documented default.
 
     Units: as the name's last word says. Raises UnknownSetting for a name outside the table.
     """
     if name not in DEFAULTS:
         raise UnknownSetting(name)
     configured = _configured().get(name)
+    derived = derived_setting(name, _configured())
+    if derived is not None:
+        return derived
     if name == "RATE_LIMITS" and isinstance(configured, Mapping):
         return {**DEFAULT_RATE_LIMITS, **configured}
     return DEFAULTS[name] if configured is None else configured

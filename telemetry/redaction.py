@@ -116,6 +116,8 @@ def secrets_of(settings: Mapping[str, object]) -> set[str]:
         if isinstance(value, Mapping):
             ring = name.lower().endswith("keys")
             found |= {str(secret) for secret in value.values()} if ring else secrets_of(value)
+        elif isinstance(value, list | tuple):
+            found |= {str(secret) for secret in value} if "pepper" in name.lower() else set()
         elif isinstance(value, str):
             if name.lower().endswith(("key", "secret", "password", "pepper", "token")):
                 found |= {value, value.removeprefix("0x")}

@@ -25,10 +25,22 @@ class SessionRefused(AccountsError):
     code = "invalid_session"
 
 
-class ApiKeyRefused(AccountsError):
-    """Raised when an API key is not one of ours."""
+class KeyRefused(AccountsError):
+    """Raised when an API key is not one of ours, or not any more."""
 
     code = "invalid_api_key"
+
+
+class KeyNotFound(AccountsError):
+    """Raised when an account has no API key of that id."""
+
+    code = "key_not_found"
+
+
+class TooManyKeys(AccountsError):
+    """Raised when an account has as many live API keys as it may."""
+
+    code = "too_many_keys"
 
 
 class WalletProofRefused(AccountsError):

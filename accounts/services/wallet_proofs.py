@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from accounts.services import nonces
 from accounts.services.account_of_wallet import account_id_of_wallet
-from accounts.services.errors import ApiKeyRefused, SessionRefused, SignInRefused, WalletProofRefused
+from accounts.services.errors import KeyRefused, SessionRefused, SignInRefused, WalletProofRefused
 from accounts.services.sessions import signed_in
 from accounts.services.sign_in_expectations import Expectation, site_expectation
 from telemetry.configuration import loa
@@ -67,7 +67,7 @@ def wallet_of_request(request: HttpRequest, *, binding: str = "") -> WalletProof
     """The wallet a request proves, or None when it does not claim any. A valid SIGN-IN-WITH-X proof is used up.
 
     `binding` is what the challenge was issued for (see `challenge_for`); without it, method, address and raw body.
-    Raises an AccountsError (all 401: ApiKeyRefused, SessionRefused, WalletProofRefused) when it claims one it cannot
+    Raises an AccountsError (all 401: KeyRefused, SessionRefused, WalletProofRefused) when it claims one it cannot
     prove, so that a client never pays anew because its proof had a flaw. Only a SIGN-IN-WITH-X proof reads the body.
     """
     header, authorization = request.headers.get(PROOF_HEADER, ""), request.headers.get("Authorization", "")
@@ -92,13 +92,23 @@ def challenge_for(request: HttpRequest, *, binding: str = "") -> RequestChalleng
     )
 
 
+def key_of_authorization(authorization: str) -> str | None:
+    """The API key of an Authorization header, or None when it holds something else.
+
+    The name of a scheme has no letter case. Source: RFC 9110 §11.1.
+    """
+    scheme, _, token = authorization.partition(" ")
+    is_key = scheme.lower() == "bearer" and token.strip().startswith(API_KEY_PREFIX)
+    return token.strip() if is_key else None
+
+
 def bearer_token_of(authorization: str) -> str:
-    """The token of an Authorization header. Raises SessionRefused for another scheme, ApiKeyRefused for an API key."""
+    """The token of an Authorization header. Raises SessionRefused for another scheme, KeyRefused for an API key."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise SessionRefused("The Authorization header is not a bearer token.")
     if token.strip().startswith(API_KEY_PREFIX):
-        raise ApiKeyRefused("The API key is not valid.")
+        raise KeyRefused("An API key does not stand for a wallet. Sign in for this.")
     return token.strip()
 
 

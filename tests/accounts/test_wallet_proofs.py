@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from accounts.services import sessions
-from accounts.services.errors import AccountsError, ApiKeyRefused, SessionRefused, WalletProofRefused
+from accounts.services.errors import AccountsError, KeyRefused, SessionRefused, WalletProofRefused
 from accounts.services.wallet_proofs import challenge_for, wallet_of_request
 from tests.accounts.conftest import Signer
 
@@ -139,7 +139,7 @@ def test_a_header_that_cannot_be_read_proves_nobody(header: str) -> None:
 @pytest.mark.parametrize(
     ("authorization", "refusal"),
     [
-        ("Bearer dk_live_abcdefghijklmnop", ApiKeyRefused),
+        ("Bearer dk_live_abcdefghijklmnop", KeyRefused),
         ("Bearer st_unknown", SessionRefused),
         ("Bearer ", SessionRefused),
         ("Basic dXNlcjpwYXNz", SessionRefused),
