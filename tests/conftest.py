@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
 
+from telemetry.correlation import bind_correlation_id
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without services, tests that want the database are skipped with the reason."""
@@ -44,6 +46,12 @@ def _never_flush() -> Iterator[None]:
     TransactionTestCase._fixture_teardown = close_connections
     yield
     TransactionTestCase._fixture_teardown = original
+
+
+@pytest.fixture(autouse=True)
+def _no_correlation_of_another_test() -> None:
+    """A service called outside any request binds its quote's id to the thread; the next test is another request."""
+    bind_correlation_id("")
 
 
 @pytest.fixture(autouse=True)

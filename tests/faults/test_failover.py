@@ -154,11 +154,12 @@ def load(new_buyer: Callable[[int], Buyer]) -> Iterator[Load]:
 def pair_in_use(folder: Path, settings: LazySettings, *, is_synchronous: bool) -> Iterator[PostgresPair]:
     """A pair of servers that the code under test uses, noted outside in a file."""
     pair = PostgresPair.start(folder, is_synchronous=is_synchronous)
-    settings.DATABASE_DIRECT_URL = pair.urls["DATABASE_DIRECT_URL"]
     noted = str(folder / "timeline.json")
-    settings.LOA = {**settings.LOA, "TIMELINE_FILE": noted, "WAIT_SECONDS": 5, "REDIS_URL": ""}
     try:
+        assert settler.rest()  # what still works on the former database would note that one's past as this one's
         with own_ledger_of(pair.urls):
+            settings.DATABASE_DIRECT_URL = pair.urls["DATABASE_DIRECT_URL"]
+            settings.LOA = {**settings.LOA, "TIMELINE_FILE": noted, "WAIT_SECONDS": 5, "REDIS_URL": ""}
             yield pair
             assert settler.rest()  # before its database goes away
     finally:

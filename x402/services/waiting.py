@@ -11,6 +11,7 @@ from types import TracebackType
 
 from django.db import DatabaseError, connection
 
+from billing.domain.errors import RecoveryInProgress
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
@@ -141,7 +142,8 @@ class Watch:
                 continue
             try:
                 self.look()
-            except DatabaseError:
+            except (DatabaseError, RecoveryInProgress):
+                # The database is away, or another took its place: whoever waits looks for itself meanwhile.
                 log.warning(names.LISTENER_FAILED)
             finally:
                 connection.close()
