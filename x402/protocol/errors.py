@@ -39,7 +39,15 @@ class PaymentRefused(ProtocolError):
 
 
 class UnpriceableRequest(ProtocolError):
-    """Raised when a well-formed request cannot be sold as asked (wrong model, zero tokens): 422, no price is named."""
+    """Raised when a well-formed request cannot be sold as asked (wrong model, zero tokens): 422, no price is named.
+
+    `field` is the part of the body that is wrong, where one is. A code that is registered with another status (429,
+    503) is answered with that: the request can be sold, only not now.
+    """
+
+    def __init__(self, code: str, detail: str, *, field: str = "") -> None:
+        super().__init__(code, detail)
+        self.field = field
 
 
 class QuoteRefused(ProtocolError):

@@ -8,6 +8,7 @@ from django.utils.cache import patch_vary_headers
 from accounts.services.errors import AccountsError
 from billing.selectors import credit_notes
 from telemetry.problem import problem_response
+from telemetry.problem_codes import problem_code
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
@@ -52,8 +53,12 @@ def body_too_large(error: BodyTooLarge) -> HttpResponse:
 
 
 def unpriceable(error: UnpriceableRequest) -> HttpResponse:
-    """422: readable, but nothing that is for sale."""
-    return problem_response(error.code, 422, error.detail)
+    """422: readable, but nothing that is for sale; or the status of its code, where that says when it will be."""
+    status = problem_code(error.code, status=422).status
+    facts: dict[str, object] = {"field": error.field} if error.field else {}
+    if status in (429, 503):
+        facts["retry_after_seconds"] = RETRY_AFTER_SECONDS
+    return problem_response(error.code, status, error.detail, **facts)
 
 
 def nonce_already_used() -> HttpResponse:
