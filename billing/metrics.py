@@ -22,6 +22,9 @@ DEAD_LETTERS_PROCESSED: Final = counter(
     names.DEAD_LETTERS_PROCESSED, "Attempts at dead letters, by outcome.", labels=("queue", "outcome")
 )
 DEAD_LETTERS_PENDING: Final = gauge(names.DEAD_LETTERS_PENDING, "Dead letters that wait.", labels=("queue",))
+WEBHOOK_DELIVERIES: Final = counter(
+    names.WEBHOOK_DELIVERIES, "Tries at telling an endpoint of an event, by outcome.", labels=("outcome",)
+)
 RECOVERIES_ENTERED: Final = counter(
     names.RECOVERIES_ENTERED, "Times this process doubted what the database remembers.", labels=("reason",)
 )

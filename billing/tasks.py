@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing.services import anchors, dead_letters, finalize_drain, recovery, reservations
+from billing.services import anchors, dead_letters, finalize_drain, outbox, recovery, reservations, webhooks
 from billing.services.anchor_signers import AnchorsNotConfigured
 from billing.services.expire_credit_notes import expire_credit_notes
 from billing.services.verification import verify_ledger
@@ -16,6 +16,9 @@ BEAT_SCHEDULE = {
     "billing-escalate": {"task": "billing.escalate_dead_letters", "schedule": 300.0, "options": {"expires": 300}},
     "billing-expire": {"task": "billing.expire", "schedule": 60.0, "options": {"expires": 60}},
     "billing-anchor": {"task": "billing.take_anchor", "schedule": 60.0, "options": {"expires": 60}},
+    "billing-webhooks": {"task": "billing.deliver_webhooks", "schedule": 5.0, "options": {"expires": 5}},
+    "billing-announce-expiring": {"task": "billing.announce_expiring", "schedule": 600.0, "options": {"expires": 600}},
+    "billing-forget-events": {"task": "billing.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
     "billing-verify": {"task": "billing.verify_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
 VERIFY_SECONDS_MAX = 2 * 3600  # ten million postings take minutes; a run that takes hours should be looked at
@@ -47,6 +50,32 @@ def expire() -> dict[str, int]:
     if recovery.is_under_way():
         return {}
     return {"released": reservations.release_expired(), "expired": expire_credit_notes()}
+
+
+@shared_task(name="billing.deliver_webhooks")
+def deliver_webhooks() -> dict[str, int]:
+    """Write the events of new journals, decide who hears them, and send what is due."""
+    relayed, addressed = outbox.relay_journals(), webhooks.address_events()
+    report = webhooks.deliver_due()
+    return {
+        "relayed": relayed,
+        "addressed": addressed,
+        "delivered": report.delivered,
+        "retried": report.retried,
+        "failed": report.failed,
+    }
+
+
+@shared_task(name="billing.announce_expiring")
+def announce_expiring() -> int:
+    """Announce notes that expire within a day; how many."""
+    return outbox.announce_expiring()
+
+
+@shared_task(name="billing.forget_events")
+def forget_events() -> int:
+    """Delete events that nobody waits for any more; how many."""
+    return outbox.forget_old()
 
 
 @shared_task(name="billing.take_anchor")

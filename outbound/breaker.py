@@ -44,6 +44,7 @@ class Circuit:
     opened_at: int = 0
     probe: int = 0
     probe_at: int = 0
+    forced_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def admit(circuit: Circuit, now: int, policy: Policy) -> Decision:
     """Ask to make a call. An admission other than 0 is a probe and must report."""
     if circuit.state is State.CLOSED:
         return Decision(circuit, admitted=True)
+    if now < circuit.forced_until:
+        return Decision(circuit, admitted=False, wait_ms=circuit.forced_until - now)
     since, period = (
         (circuit.opened_at, policy.open_ms) if circuit.state is State.OPEN else (circuit.probe_at, policy.probe_ms)
     )
@@ -68,6 +71,16 @@ def admit(circuit: Circuit, now: int, policy: Policy) -> Decision:
         return Decision(circuit, admitted=False, wait_ms=period - elapsed)
     probe = circuit.probe + 1
     return Decision(replace(circuit, state=State.HALF_OPEN, probe=probe, probe_at=now), admitted=True, admission=probe)
+
+
+def force_open(circuit: Circuit, *, now: int, period_ms: int) -> Circuit:
+    """Let nothing through for so long, whatever calls report; a person decided so. Then the next caller is a probe."""
+    return replace(circuit, state=State.OPEN, opened_at=now, forced_until=now + period_ms)
+
+
+def force_close(circuit: Circuit) -> Circuit:
+    """Let everything through again and forget the failures; a person knows that the other side is back."""
+    return Circuit(probe=circuit.probe)
 
 
 def succeed(circuit: Circuit, admission: int) -> Circuit:

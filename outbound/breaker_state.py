@@ -118,6 +118,14 @@ class Breaker:
         """The state now; changes nothing."""
         return self._take("read").after
 
+    def force_open(self, *, seconds: int) -> None:
+        """Let nothing through for so long, by a person's decision; afterwards the next caller is a probe."""
+        self._take("force_open", forced_ms=seconds * 1000)
+
+    def force_close(self) -> None:
+        """Let everything through again, by a person's decision."""
+        self._take("force_close")
+
     @property
     def policy(self) -> Policy:
         """The given policy, else the one of the settings."""
@@ -127,23 +135,25 @@ class Breaker:
             open_ms=loa("BREAKER_HALF_OPEN_SECONDS") * 1000,
         )
 
-    def _take(self, step: str, permit: Permit | None = None) -> _Step:
+    def _take(self, step: str, permit: Permit | None = None, *, forced_ms: int = 0) -> _Step:
         """One step, where the permit was given: a permit of this process means nothing to the shared circuit."""
-        taken = self._take_shared(step, permit) if permit is None or permit.is_shared else None
-        if taken is None:
-            taken = self._take_locally(step, permit)
+        is_shared = permit is None or permit.is_shared
+        taken = self._take_shared(step, permit, forced_ms=forced_ms) if is_shared else None
+        if taken is None or step.startswith("force"):
+            locally = self._take_locally(step, permit, forced_ms=forced_ms)
+            taken = taken or locally
         if taken.after is not taken.before:
             self._tell(taken)
         self._show(taken.after)
         return taken
 
-    def _take_shared(self, step: str, permit: Permit | None) -> _Step | None:
+    def _take_shared(self, step: str, permit: Permit | None, *, forced_ms: int) -> _Step | None:
         policy = self.policy
         answer = _script.run(
             [redis_key(f"circuit:{loa('ENVIRONMENT')}:{self.name}")],
             [
                 step,
-                permit.admission if permit else 0,
+                permit.admission if permit else forced_ms,
                 policy.failures,
                 policy.window_ms,
                 policy.open_ms,
@@ -152,7 +162,7 @@ class Breaker:
         )
         return None if answer is None else _step_of(answer)
 
-    def _take_locally(self, step: str, permit: Permit | None) -> _Step:
+    def _take_locally(self, step: str, permit: Permit | None, *, forced_ms: int) -> _Step:
         now, policy = time.monotonic_ns() // 1_000_000, self.policy
         admission = permit.admission if permit and not permit.is_shared else breaker.CALLS_UNTIL_CLOSED
         with self._lock:
@@ -165,6 +175,11 @@ class Breaker:
             elif step == "fail":
                 failed = breaker.fail(before, admission, now=now, policy=policy)
                 decision = breaker.Decision(failed, admitted=False)
+            elif step == "force_open":
+                forced = breaker.force_open(before, now=now, period_ms=forced_ms)
+                decision = breaker.Decision(forced, admitted=False)
+            elif step == "force_close":
+                decision = breaker.Decision(breaker.force_close(before), admitted=False)
             self._local = decision.circuit
         return _Step(
             before=before.state,
@@ -197,6 +212,11 @@ class Breaker:
 
 _breakers: dict[str, Breaker] = {}
 settlement_breaker = Breaker(SETTLEMENT)
+
+
+def all_breakers() -> dict[str, Breaker]:
+    """Every circuit that this process knows, by name."""
+    return dict(sorted(_breakers.items()))
 
 
 def refresh_gauges() -> None:

@@ -97,6 +97,17 @@ def available(account_id: str) -> str:
     return f"user:{account_id}:available"
 
 
+def account_of_available(name: str) -> str:
+    """Whose prepaid balance an account is, or the empty string.
+
+    >>> account_of_available("user:acc_1:available"), account_of_available("user:acc_1:held")
+    ('acc_1', '')
+    """
+    kind, _, rest = name.partition(":")
+    account_id, _, part = rest.partition(":")
+    return account_id if (kind, part) == ("user", "available") else ""
+
+
 def held(account_id: str) -> str:
     """What an account has reserved for work that is under way."""
     return f"user:{account_id}:held"

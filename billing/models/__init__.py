@@ -8,6 +8,8 @@ from billing.models.credit_notes import CreditNote, CreditNoteMovement
 from billing.models.entries import BillingEntry
 from billing.models.journals import IdempotencyKey, Journal, Posting, Stream
 from billing.models.operations import Anchor, Approval, ApprovalGrant, DeadLetter
+from billing.models.outbox import DeliveryState, OutboxCursor, OutboxEvent, WebhookDelivery, WebhookEndpoint
+from billing.models.staff_acts import BulkDecision, QueuePace, StaffAct
 
 # The ledger's tables are outside the schema `public`, where the application role gets its other grants.
 PROTECTED_TABLES: frozenset[str] = frozenset()
@@ -21,13 +23,21 @@ __all__ = [
     "ApprovalGrant",
     "Balance",
     "BillingEntry",
+    "BulkDecision",
     "CreditNote",
     "CreditNoteMovement",
     "DeadLetter",
+    "DeliveryState",
     "IdempotencyKey",
     "Journal",
     "JournalKindRow",
+    "OutboxCursor",
+    "OutboxEvent",
     "Posting",
     "PostingTemplate",
+    "QueuePace",
+    "StaffAct",
     "Stream",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

@@ -15,13 +15,15 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final, Literal
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from billing.domain import retries
 from billing.domain.errors import LostLease, Refused, WrongState
+from billing.domain.webhook_events import EventType
 from billing.metrics import DEAD_LETTERS_ENQUEUED, DEAD_LETTERS_PROCESSED
-from telemetry import names
+from billing.services import finalize_stream, outbox, wake_ups
+from telemetry import names, tracing
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger, log_metric
@@ -105,7 +107,7 @@ def enqueue(
                 reason[:TEXT_LENGTH_MAX],
                 body["schema_version"],
                 json.dumps(body),
-                json.dumps(dict(trace_context or {})),
+                json.dumps(dict(tracing.inject_context() if trace_context is None else trace_context)),
                 correlation_id,
                 retries.delay_before(1, spread=_spread()).total_seconds(),
             ],
@@ -121,6 +123,8 @@ def enqueue(
             reason=reason[:TEXT_LENGTH_MAX],
             letter_correlation_id=correlation_id,
         )
+        if queue == "finalize":
+            transaction.on_commit(lambda: _wake_finalize(letter_id))
     return stored_id
 
 
@@ -145,6 +149,18 @@ def due(queue: Queue, limit: int = DUE_MAX, *, owner: str, lease_seconds: int = 
     return sorted(letters, key=lambda letter: (letter.next_retry_at, letter.id))
 
 
+def is_any_due(queue: Queue) -> bool:
+    """Whether a letter of this queue could be leased now; one look into the index of what is due."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM billing.dead_letter WHERE queue = %s AND state = 'pending'"
+            " AND next_retry_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until <= clock_timestamp())"
+            " AND schema_version = ANY (%s))",
+            [queue, list(KNOWN_SCHEMA_VERSIONS)],
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def record_attempt(letter: DeadLetter, *, error: str, is_refusal: bool) -> DeadLetter:
     """Note that an attempt did not end the letter, give up its lease and say when it is tried again.
 
@@ -157,15 +173,28 @@ def record_attempt(letter: DeadLetter, *, error: str, is_refusal: bool) -> DeadL
         delay = retries.delay_before(refusals + 1, spread=_spread())
     else:
         delay = retries.jittered(retries.OUTAGE_PAUSE_SECONDS, spread=_spread())
-    updated = _update_owned(
-        letter,
-        {
-            "attempt": refusals,
-            "state": "poisoned" if is_poisoned else "pending",
-            "last_error": error[:TEXT_LENGTH_MAX],
-            "delay": delay.total_seconds(),
-        },
-    )
+    with transaction.atomic():
+        updated = _update_owned(
+            letter,
+            {
+                "attempt": refusals,
+                "state": "poisoned" if is_poisoned else "pending",
+                "last_error": error[:TEXT_LENGTH_MAX],
+                "delay": delay.total_seconds(),
+            },
+        )
+        if is_poisoned:
+            outbox.publish(
+                EventType.DEAD_LETTER_POISONED,
+                {
+                    "dead_letter_id": letter.id,
+                    "queue": letter.queue,
+                    "subject_id": letter.subject_id,
+                    "attempts": refusals,
+                    "reason": error[:200],
+                },
+                key=f"poisoned:{letter.id}:{updated.next_retry_at.timestamp()}",
+            )
     outcome = "poisoned" if is_poisoned else "refused" if is_refusal else "paused"
     DEAD_LETTERS_PROCESSED.labels(queue=letter.queue, outcome=outcome).inc()
     if is_poisoned:
@@ -180,8 +209,12 @@ def record_attempt(letter: DeadLetter, *, error: str, is_refusal: bool) -> DeadL
             reason=error[:TEXT_LENGTH_MAX],
             severity="critical",
         )
+        if letter.queue == "finalize":
+            finalize_stream.announce_poison(letter.id, reason=error[:200], attempts=refusals)
     else:
         log.info(names.DEAD_LETTER_RETRIED, dead_letter_id=letter.id, attempt=refusals, outcome=outcome)
+        if letter.queue == "finalize":
+            wake_ups.wake(wake_ups.DRAIN_FINALIZE, after_seconds=delay.total_seconds())
     return updated
 
 
@@ -214,7 +247,10 @@ def retry(letter_id: str, *, by: str, reason: str) -> DeadLetter:
 
     Raises WrongState when the letter is done, voided or unknown.
     """
-    return _decide(letter_id, by=by, reason=reason, state="pending")
+    decided = _decide(letter_id, by=by, reason=reason, state="pending")
+    if decided.queue == "finalize":
+        transaction.on_commit(lambda: _wake_finalize(letter_id, after_seconds=0))
+    return decided
 
 
 def void(letter_id: str, *, by: str, reason: str) -> DeadLetter:
@@ -332,6 +368,12 @@ def _letters(cursor: CursorWrapper) -> list[DeadLetter]:
         for name in ("payload", "trace_context"):
             row[name] = json.loads(row[name])  # the database adapter hands jsonb over as text
     return [DeadLetter(**{name: row[name] for name in DeadLetter.__slots__}) for row in rows]
+
+
+def _wake_finalize(letter_id: str, *, after_seconds: int = retries.BACKOFF_SECONDS[0]) -> None:
+    """Say that there is a letter, where a worker listens; its first attempt is due after about a second."""
+    finalize_stream.announce(letter_id)
+    wake_ups.wake(wake_ups.DRAIN_FINALIZE, after_seconds=after_seconds)
 
 
 def _spread() -> Fraction:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loa_site.local.stack import write_private
 
-NAMES = ("secret_key", "quote_key", "answer_key", "pepper", "admin_password")
+NAMES = ("secret_key", "quote_key", "answer_key", "pepper", "webhook_key", "admin_password")
 
 
 def local_secrets(folder: Path) -> dict[str, str]:

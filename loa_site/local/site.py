@@ -59,6 +59,7 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_QUOTE_KEY_ACTIVE": "l1",
         "LOA_ANSWER_ENCRYPTION_KEY": secrets["answer_key"],
         "LOA_API_KEY_PEPPER": secrets["pepper"],
+        "LOA_WEBHOOK_KEY": secrets["webhook_key"],
         "LOA_RATE_LIMITS": "{" + ", ".join(f'"{name}": {LOCAL_RATE_LIMIT}' for name in LIMITED) + "}",
     }
     return {name: os.environ.get(name) or value for name, value in own.items()}

@@ -18,6 +18,7 @@ _VARIABLES = {
     "LOA_QUOTE_KEY_ACTIVE": "t1",
     "LOA_ANSWER_ENCRYPTION_KEY": "33" * 32,
     "LOA_API_KEY_PEPPER": "44" * 32,
+    "LOA_WEBHOOK_KEY": "55" * 32,
     "RPC_URL": "http://127.0.0.1:1",
     # A test of a limit sets its own.
     "LOA_RATE_LIMITS": json.dumps(dict.fromkeys(["key", "wallet", "challenge", "sign_in"], 10**6)),

@@ -77,6 +77,28 @@ def test_a_probe_that_never_reports_is_replaced() -> None:
     assert breaker.succeed(second.circuit, probe.admission) == second.circuit
 
 
+def test_a_person_opens_and_closes_a_circuit_whatever_calls_report() -> None:
+    forced = breaker.force_open(Circuit(), now=1_000, period_ms=600_000)
+
+    assert breaker.admit(forced, 1_000 + 599_999, POLICY).wait_ms == 1
+    assert breaker.succeed(forced, 0) == forced
+    assert breaker.fail(forced, 0, now=2_000, policy=POLICY) == forced
+    assert breaker.admit(forced, 601_000, POLICY).circuit.state is State.HALF_OPEN
+    assert breaker.force_close(forced) == Circuit()
+
+
+def test_a_forced_circuit_is_open_to_all_processes_until_a_person_closes_it(shared: redis.Redis) -> None:
+    one, other = Breaker("forced"), Breaker("forced")
+    one.force_open(seconds=3_600)
+
+    with pytest.raises(CircuitOpen) as refusal:
+        other.admit()
+
+    assert 3_590 < refusal.value.retry_after_seconds <= 3_600
+    other.force_close()
+    assert one.admit().admission == 0
+
+
 def test_a_clock_that_jumps_back_locks_nobody_out() -> None:
     opened = failed([10_000_000] * 3)
 

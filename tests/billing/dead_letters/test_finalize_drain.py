@@ -16,7 +16,7 @@ from billing.selectors.reports import pending_risk
 from billing.services import dead_letters, reservations
 from billing.services.dead_letters import PendingRiskCap
 from billing.services.finalization import finalize, retry_finalize
-from billing.services.finalize_drain import DrainReport, drain_finalize
+from billing.services.finalize_drain import DrainReport, drain_finalize, finalize_breaker
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
 from tests.factories import ledger
@@ -130,13 +130,17 @@ def test_a_fence_that_lets_nobody_write_pauses_the_queue_and_counts_nothing() ->
     keys = [fence_keys(row.stream).last_accepted for row in stream_rows()]
     client.mset(dict.fromkeys(keys, "abc"))
     try:
-        for _ in range(10):
+        for _ in range(3):
             make_due()
             assert drain_finalize() == DrainReport(paused=2)
+        for _ in range(7):
+            make_due()
+            assert drain_finalize() == DrainReport(is_held_back=True)
     finally:
         client.delete(*keys)
 
     assert [(letter_of(one).state, letter_of(one).attempt) for one in calls] == [("pending", 0)] * 2
+    finalize_breaker.force_close()
     make_due()
     assert drain_finalize() == DrainReport(booked=2)
 

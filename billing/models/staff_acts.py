@@ -1,0 +1,54 @@
+"""What staff asked for once: confirmed acts with their tokens, and decisions about many letters for a worker."""
+
+from django.db import models
+
+
+class StaffAct(models.Model):
+    """A confirmed act. The confirmation page carries the token, so that a double click does it once."""
+
+    token = models.CharField(primary_key=True, max_length=64)
+    actor = models.CharField(max_length=150)
+    act = models.CharField(max_length=80)
+    subject = models.CharField(max_length=120)
+    done_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.act} {self.subject}"
+
+
+class BulkDecision(models.Model):
+    """One decision about every letter of a queue in a state, carried out in parts, oldest letter first."""
+
+    class Act(models.TextChoices):
+        RETRY = "retry"
+        VOID = "void"
+
+    id = models.CharField(primary_key=True, max_length=40)
+    act = models.CharField(max_length=10, choices=Act)
+    queue = models.CharField(max_length=20)
+    letter_state = models.CharField(max_length=20)
+    until = models.DateTimeField(help_text="letters written after this moment are left alone")
+    reason = models.TextField()
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    after = models.CharField(max_length=40, blank=True, help_text="the last letter that was looked at")
+    decided = models.PositiveIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "bulk decision"
+        indexes = (models.Index(fields=("id",), condition=models.Q(finished_at=None), name="bulk_decision_open"),)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class QueuePace(models.Model):
+    """How much of a backlog may be taken on now: a bucket that fills with time, shared by all workers."""
+
+    queue = models.CharField(primary_key=True, max_length=20)
+    allowance = models.PositiveIntegerField(default=0)
+    refilled_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.queue
