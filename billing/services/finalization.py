@@ -48,6 +48,16 @@ class FinalizeRequest:
             raise InvalidAmount(held=self.held_micro_usdc, cost=self.cost_micro_usdc)
 
     @property
+    def is_prepaid(self) -> bool:
+        """Whether the hold came from a prepaid balance, which gets back what is not used; the unit is then MicroUSD."""
+        return self.denomination == accounts.PREPAID
+
+    @property
+    def change_account(self) -> str:
+        """Where what is not used goes: the prepaid balance, or the wallet's notes."""
+        return accounts.available(self.account_id) if self.is_prepaid else accounts.credit_notes(self.wallet)
+
+    @property
     def charged_micro_usdc(self) -> int:
         """What the payer pays: never more than was signed for."""
         return min(self.cost_micro_usdc, self.held_micro_usdc)
@@ -127,9 +137,11 @@ def fail_finalize(*, entry_id: str, reason: str) -> Result:
 def credit_owed(*, payment: FinalizeRequest, reason: str) -> Finalized:
     """Give the whole held amount back as a note of kind `owed`, in the call that records why the work failed.
 
-    Units: MicroUSDC. Raises LostLease when the payment is not this attempt's any more; nothing is written then.
-    Source: rules R6, R15.
+    A prepaid hold goes back to its balance instead. Units: MicroUSDC. Raises LostLease when the payment is not this
+    attempt's any more; nothing is written then. Source: rules R6, R15.
     """
+    if payment.is_prepaid:
+        return _release(payment, reason=reason)
     note = new_note(wallet=payment.wallet, kind="owed", amount=payment.held_micro_usdc, source=payment.payment_id)
     for change_account in (accounts.credit_notes(payment.wallet), accounts.REFUNDS_PAYABLE):
         is_note = change_account != accounts.REFUNDS_PAYABLE
@@ -159,6 +171,31 @@ def credit_owed(*, payment: FinalizeRequest, reason: str) -> Finalized:
     return _finalized(payment, require_written(result), charged=0, overrun=0, is_note=is_note)
 
 
+def _release(payment: FinalizeRequest, *, reason: str) -> Finalized:
+    """Give a whole prepaid hold back. Raises LostLease."""
+    [result] = append_again_when_stale(
+        [
+            Journal(
+                kind=JournalKind.BILLING_RELEASE,
+                key=f"release:{payment.entry_id}",
+                postings=posting_rules.billing_release(
+                    denomination=accounts.PREPAID,
+                    account_id=payment.account_id,
+                    wallet="",
+                    amount=payment.held_micro_usdc,
+                ),
+                transitions=_transitions(payment),
+                entry_moves=(EntryMove(payment.entry_id, EntryState.RESERVE_HELD, EntryState.RELEASED, reason=reason),),
+                correlation_id=payment.correlation_id,
+                metadata=_metadata(payment, reason=reason),
+            )
+        ]
+    )
+    if result.status in LOST:
+        raise LostLease(payment_id=payment.payment_id, **_facts(result))
+    return _finalized(payment, require_written(result), charged=0, overrun=0, is_note=True)
+
+
 def request_of(payload: Mapping[str, object]) -> FinalizeRequest:
     """The request that a finalize letter's payload describes; its payment was moved when the letter was written."""
     return FinalizeRequest(
@@ -177,9 +214,10 @@ def request_of(payload: Mapping[str, object]) -> FinalizeRequest:
 def _book(payment: FinalizeRequest, *, path: tuple[EntryState, ...]) -> Finalized | Result:
     """The booking, or the first result that refused it. A full wallet gets a refund due instead of a note (R32)."""
     rest = payment.held_micro_usdc - payment.charged_micro_usdc
-    note = new_note(wallet=payment.wallet, kind="change", amount=rest, source=payment.payment_id) if rest else None
+    has_note = rest > 0 and not payment.is_prepaid
+    note = new_note(wallet=payment.wallet, kind="change", amount=rest, source=payment.payment_id) if has_note else None
     results = append_again_when_stale(_commit(payment, path=path, note=note))
-    is_note = note is not None
+    is_note = note is not None or payment.is_prepaid
     if note is not None and results[0].status is ResultStatus.CREDIT_NOTE_CAP_EXCEEDED:
         results = append_again_when_stale(_commit(payment, path=path, note=None))
         is_note = False
@@ -201,7 +239,7 @@ def _commit(payment: FinalizeRequest, *, path: tuple[EntryState, ...], note: Not
             postings=posting_rules.billing_commit(
                 denomination=payment.denomination,
                 account_id=payment.account_id,
-                change_account=accounts.credit_notes(payment.wallet) if note else accounts.REFUNDS_PAYABLE,
+                change_account=payment.change_account if note or payment.is_prepaid else accounts.REFUNDS_PAYABLE,
                 held=payment.held_micro_usdc,
                 charged=charged,
             ),
@@ -209,7 +247,7 @@ def _commit(payment: FinalizeRequest, *, path: tuple[EntryState, ...], note: Not
             entry_moves=_moves(payment, path),
             notes_issued=(note,) if note else (),
             correlation_id=payment.correlation_id,
-            metadata=_metadata(payment, is_note=note is not None or rest == 0),
+            metadata=_metadata(payment, is_note=note is not None or rest == 0 or payment.is_prepaid),
             linked=overrun > 0,
         )
     ]
@@ -294,7 +332,7 @@ def _facts(result: Result) -> dict[str, object]:
 
 def _finalized(payment: FinalizeRequest, result: Result, *, charged: int, overrun: int, is_note: bool) -> Finalized:
     rest = payment.held_micro_usdc - charged
-    notes = _notes_of(result) if rest else []
+    notes = _notes_of(result) if rest and not payment.is_prepaid else []
     if result.journal_id is None or result.stream is None or result.sequence is None or result.hash is None:
         raise LostLease(payment_id=payment.payment_id)
     return Finalized(

@@ -1,13 +1,16 @@
 """Prepaid money set aside for work: reserve, then commit or release; a hold whose owner vanished expires.
 
 Only prepaid reserves expire (rule R14). Expiry permits a release, it does not forbid a commit: whoever comes first
-wins, because both move the same entry. A hold with a live lease or an open dead letter is not expirable.
+wins, because both move the same entry. A hold with a live lease or an open dead letter is not expirable, and one that
+pays a call is resolved by that payment alone: its row says how far the call got.
 """
+
+from dataclasses import dataclass
 
 from django.db import connection
 
 from billing.domain import accounts, posting_rules
-from billing.domain.journal import EntryMove, Journal, JournalKind, Result
+from billing.domain.journal import EntryMove, Journal, JournalKind, Result, Transition
 from billing.domain.lifecycle import EntryState
 from billing.selectors.reports import pending_risk
 from billing.services.dead_letters import require_risk_headroom
@@ -19,7 +22,7 @@ SWEEP_MAX = 100  # entries of one sweep; the next sweep takes the rest
 
 EXPIRED = """
 SELECT e.id, e.account_id, e.held_amount, e.correlation_id FROM billing.billing_entry e
-WHERE e.state = 'RESERVE_HELD' AND e.expires_at <= clock_timestamp()
+WHERE e.state = 'RESERVE_HELD' AND e.expires_at <= clock_timestamp() AND e.payment_id = ''
   AND (e.lease_until IS NULL OR e.lease_until <= clock_timestamp())
   AND NOT EXISTS (SELECT FROM billing.dead_letter d WHERE d.entry_id = e.id AND d.state IN ('pending', 'poisoned'))
 ORDER BY e.expires_at LIMIT %s
@@ -57,6 +60,52 @@ def reserve(
             correlation_id=correlation_id,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CallHold:
+    """Prepaid money set aside for one call, and the payment row that moves with it. Units: MicroUSD."""
+
+    entry_id: str
+    account_id: str
+    payment_id: str
+    amount_micro_usd: int
+    correlation_id: str
+    transition: Transition
+
+
+def hold_for_call(hold: CallHold) -> Result:
+    """Hold prepaid money for a call and move its payment, in one journal; the same call again is `exists`.
+
+    Units: MicroUSD. A balance that cannot pay all of it is `insufficient_funds`, and nothing changes then.
+    Raises PendingRiskCap while work that could not be booked is worth the limit or more; RecoveryInProgress.
+    """
+    require_none()
+    require_risk_headroom(pending_risk())
+    [result] = append_again_when_stale(
+        [
+            Journal(
+                kind=JournalKind.BILLING_RESERVE,
+                key=f"reserve:{hold.entry_id}",
+                postings=posting_rules.billing_reserve(
+                    denomination=accounts.PREPAID, account_id=hold.account_id, amount=hold.amount_micro_usd
+                ),
+                transitions=(hold.transition,),
+                entry_moves=(
+                    EntryMove(
+                        entry_id=hold.entry_id,
+                        from_state=EntryState.IDLE,
+                        to_state=EntryState.RESERVE_HELD,
+                        account_id=hold.account_id,
+                        funding="prepaid",
+                        payment_id=hold.payment_id,
+                    ),
+                ),
+                correlation_id=hold.correlation_id,
+            )
+        ]
+    )
+    return result
 
 
 def extend(*, entry_id: str, hold_seconds: int) -> bool:
