@@ -1,9 +1,9 @@
 """The one HTTP client: bounded in time and size, without redirects, and never into our own network.
 
 A URL that somebody else chose is resolved here, all its addresses are judged, and the connection is pinned to a judged
-one, with the host name kept for TLS and the Host header. Hosts that the settings name (RPC nodes, upstreams,
-`OUTBOUND_TRUSTED_HOSTS`) are ours to choose and may be private. Compressed answers are not asked for and not taken, so
-that the size bound is the real size. Connections are kept alive per address.
+one, with the host name kept for TLS and the Host header. Hosts that the settings name (RPC nodes, upstreams, the
+facilitator, `OUTBOUND_TRUSTED_HOSTS`) are ours to choose and may be private. Compressed answers are not asked for and
+not taken, so that the size bound is the real size. Connections are kept alive per address.
 
 Errors answer one question: `NothingSent` means that no byte left, `OutcomeUnknown` that the peer may have acted.
 """
@@ -228,6 +228,7 @@ def _trusted_origins() -> frozenset[str]:
         origins |= {named} if ":" in named else {f"{named}:80", f"{named}:443"}
     urls = [url for network in loa("NETWORKS").values() for url in network.get("rpc_urls", ())]
     urls += [str(upstream["base_url"]) for upstream in loa("UPSTREAMS").values() if "base_url" in upstream]
+    urls.append(loa("FACILITATOR_URL"))
     return frozenset(origins | {target_of(url).origin for url in urls if url})
 
 

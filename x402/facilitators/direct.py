@@ -54,9 +54,10 @@ class DirectFacilitator:
     def address(self) -> str:
         return self._signer.address.lower()
 
-    def submit(self) -> Submitted:
+    def submit(self, *, leaves_to_remote: bool = False) -> Submitted:
         """Take every due payment, up to the batch limit, store and broadcast one transaction for them.
 
+        With `leaves_to_remote`, only those that no facilitator elsewhere could take or that one has given back.
         Locks the relayer row and the due payment rows while it signs; no lock is held during the broadcast.
         """
         if not self._lead():
@@ -67,9 +68,12 @@ class DirectFacilitator:
         fees = self._current_fees()
         try:
             stored = transaction_rows.store_batch(
-                network=self._network.caip2,
-                relayer=self.address,
-                epoch=self._epoch or 0,
+                transaction_rows.Lead(
+                    self._network.caip2,
+                    relayer=self.address,
+                    epoch=self._epoch or 0,
+                    leaves_to_remote=leaves_to_remote,
+                ),
                 limit=BATCH_LIMIT,
                 sign=lambda due: self._sign(due, nonce=self._next_nonce, fees=fees),
             )

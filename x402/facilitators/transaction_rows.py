@@ -28,6 +28,10 @@ WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND method = 'eip3009
   AND lease_until > clock_timestamp()
   AND (credit_applied_micro_usdc = 0 OR credit_held)
   AND valid_before > extract(epoch FROM clock_timestamp()) + %(lifetime)s
+  AND NOT EXISTS (SELECT FROM x402_remoteattempt AS attempt
+    WHERE attempt.payment_id = x402_payment.id AND attempt.released_at IS NULL)
+  AND (NOT %(leaves_to_remote)s OR method <> 'eip3009'
+    OR EXISTS (SELECT FROM x402_remoteattempt AS attempt WHERE attempt.payment_id = x402_payment.id))
 ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 SELECT due.* FROM lease LEFT JOIN due ON true
@@ -59,6 +63,16 @@ WITH stored AS (
 )
 SELECT (SELECT id FROM stored), (SELECT count(*) FROM moved)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Who writes with which key, and whether payments that a remote facilitator may still take are left to it."""
+
+    network: str
+    relayer: str
+    epoch: int
+    leaves_to_remote: bool = False
 
 
 class LeaseLost(Exception):
@@ -99,10 +113,8 @@ class PendingTransaction:
 
 
 def store_batch(
+    lead: Lead,
     *,
-    network: str,
-    relayer: str,
-    epoch: int,
     limit: int,
     sign: Callable[[Sequence[DuePayment]], SignedTransaction],
 ) -> PendingTransaction | None:
@@ -114,10 +126,11 @@ def store_batch(
         cursor.execute(
             _DUE,
             {
-                "network": network,
-                "relayer": relayer,
+                "network": lead.network,
+                "relayer": lead.relayer,
                 "holder": holder(),
-                "epoch": epoch,
+                "epoch": lead.epoch,
+                "leaves_to_remote": lead.leaves_to_remote,
                 "lifetime": MINIMUM_LIFETIME_SECONDS,
                 "limit": limit,
             },
@@ -132,8 +145,8 @@ def store_batch(
         cursor.execute(
             _STORE,
             {
-                "network": network,
-                "relayer": relayer,
+                "network": lead.network,
+                "relayer": lead.relayer,
                 "nonce": signed.nonce,
                 "hash": signed.transaction_hash,
                 "raw": signed.raw,

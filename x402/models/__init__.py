@@ -3,6 +3,7 @@
 from x402.models.answer import StoredAnswer
 from x402.models.payment import Payment, PaymentState
 from x402.models.quote import KeptQuote
+from x402.models.remote import RemoteAttempt, RemoteOutcome
 from x402.models.settlement import ChainTransaction, ConsumedLog, Relayer, SettlementAttempt, TransactionState
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Payment",
     "PaymentState",
     "Relayer",
+    "RemoteAttempt",
+    "RemoteOutcome",
     "SettlementAttempt",
     "StoredAnswer",
     "TransactionState",

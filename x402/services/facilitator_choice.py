@@ -1,13 +1,17 @@
-"""Which facilitator settles on a network: the first in `LOA["FACILITATORS"]`, by dotted path."""
+"""Which facilitator settles on a network: those in `LOA["FACILITATORS"]`, by dotted path, in their order."""
 
 import threading
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from telemetry.configuration import loa
 from x402.chain.network_settings import networks
 from x402.chain.rpc import RpcClient
 from x402.facilitators.base import Facilitator
+from x402.facilitators.direct import DirectFacilitator
+from x402.facilitators.fallback import FallbackFacilitator
+from x402.facilitators.remote import RemoteFacilitator
 
 _rpc_clients: dict[str, RpcClient] = {}
 _lock = threading.Lock()
@@ -22,9 +26,19 @@ def rpc_of(network: str) -> RpcClient:
 
 
 def facilitator_for(network: str) -> Facilitator:
-    """A new facilitator for the calling thread."""
-    [path, *_] = loa("FACILITATORS")
-    facilitator: Facilitator = import_string(path)(
-        network=networks()[network], rpc=rpc_of(network), private_key=str(loa("RELAYER_PRIVATE_KEY"))
+    """A new facilitator for the calling thread: the one the settings name, or a remote one with ours behind it."""
+    kinds = [import_string(path) for path in loa("FACILITATORS")]
+    facts = {"network": networks()[network], "rpc": rpc_of(network)}
+    if len(kinds) == 1:
+        [kind] = kinds
+        alone: Facilitator = (
+            RemoteFacilitator(**facts, is_alone=True)
+            if kind is RemoteFacilitator
+            else kind(**facts, private_key=str(loa("RELAYER_PRIVATE_KEY")))
+        )
+        return alone
+    if kinds != [RemoteFacilitator, DirectFacilitator]:
+        raise ImproperlyConfigured("LOA['FACILITATORS'] names one facilitator, or the remote one and then our own.")
+    return FallbackFacilitator(
+        RemoteFacilitator(**facts), DirectFacilitator(**facts, private_key=str(loa("RELAYER_PRIVATE_KEY")))
     )
-    return facilitator

@@ -25,6 +25,7 @@ from x402.chain.verification_state import (
     require_payable,
     verify_chain_state,
 )
+from x402.facilitators import remote_rows
 from x402.models import Payment, PaymentState, SettlementAttempt
 from x402.pricing import Quotation
 from x402.protocol import quote_token
@@ -309,10 +310,13 @@ def may_be_sent_again(payment: Payment) -> bool:
     """
     if SettlementAttempt.objects.filter(payment_id=payment.pk).count() >= ATTEMPTS_MAX:
         return False
+    if not remote_rows.may_be_released(payment.pk):
+        return False
     try:
         require_payable(_chain_state(payment), value=payment.amount_micro_usdc)
     except (RpcFailure, PaymentRefused):
         return False
+    remote_rows.close([payment.pk])
     return True
 
 
