@@ -1,7 +1,7 @@
 """System checks of the site as a whole: settings that are known, keys that are secret, an origin that is safe.
 
-`loa.E001` names settings that do not exist or have the wrong kind, `loa.E002` keys that anyone can compute,
-`loa.E003` a public origin without HTTPS. The last two concern deployments only.
+`loa.E002` names keys that anyone can compute, `loa.E003` a public origin without HTTPS; both concern deployments only.
+`loa.E001`, settings that do not exist or have the wrong kind, is the library's own (`telemetry.checks`).
 """
 
 from typing import Any
@@ -9,21 +9,15 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 
 from loa_site.local import wallets
-from telemetry.configuration import configuration_problems, loa
+from telemetry.configuration import loa
 
 ENVIRONMENTS_OF_ONE_MACHINE = frozenset({"local", "test", "development"})
 
 
 def register_all() -> None:
     """Make the checks known to Django."""
-    for check in (settings_are_known, keys_are_not_public, origin_is_safe):
+    for check in (keys_are_not_public, origin_is_safe):
         register(check, "loa")
-
-
-def settings_are_known(**_kwargs: Any) -> list[CheckMessage]:
-    """Every entry of `LOA` is one the project knows, and of its kind."""
-    hint = "telemetry/configuration.py lists every setting with its default."
-    return [Error(problem, hint=hint, id="loa.E001") for problem in configuration_problems()]
 
 
 def keys_are_not_public(**_kwargs: Any) -> list[CheckMessage]:

@@ -1,5 +1,7 @@
 """Telemetry as a Django app: it has no tables, it starts tracing when `OTEL_ENABLED` is exactly true."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -11,6 +13,7 @@ class TelemetryConfig(AppConfig):
     verbose_name = "Telemetry"
 
     def ready(self) -> None:
+        import_module("telemetry.checks")
         from telemetry.tracing import init_tracing
 
         init_tracing()

@@ -76,6 +76,8 @@ NumberName = Literal[
     "WAIT_SECONDS",
     "SERVING_LEASE_SECONDS",
     "WAITERS_PER_PAYMENT",
+    "STREAM_DRAIN_SECONDS",
+    "STREAMS_PER_PROCESS",
     "WAITING_REPLAYS",
     "PAYMENT_HEADER_BYTES",
     "BODY_BYTES",
@@ -152,6 +154,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "WAIT_SECONDS": 60,
     "SERVING_LEASE_SECONDS": 30,  # renewed by a heartbeat while the work runs; a crash is noticed after this long
     "WAITERS_PER_PAYMENT": 16,
+    "STREAM_DRAIN_SECONDS": 20,  # what a stream may go on after SIGTERM, below the 30 s after which a server kills
+    "STREAMS_PER_PROCESS": 256,  # each holds one thread; beyond this new ones are told to come back
     "WAITING_REPLAYS": 24,  # half the threads of a web process (48): the rest stays free for payments that are new
     "PAYMENT_HEADER_BYTES": 16 * 1024,
     "BODY_BYTES": 64 * 1024,

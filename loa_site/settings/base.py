@@ -10,8 +10,8 @@ from typing import Any
 
 from loa_site.security.middleware import SECURITY_MIDDLEWARE
 from loa_site.security.policy import csp_settings
-from loa_site.settings import networks
 from loa_site.settings.environment import Environment
+from telemetry import networks
 from telemetry.configuration import DEFAULTS
 from telemetry.logging import logging_settings
 
@@ -128,14 +128,35 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL or "memory://")
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives any outage of its broker
+CELERY_ACCEPT_CONTENT = ["json"]  # anything else in a queue could be code
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_DEFAULT_PRIORITY = 6  # of 0 (first) to 9
+CELERY_TASK_ROUTES = {
+    "x402.settle_due": {"queue": "settlement", "priority": 0},
+    "billing.drain_finalize": {"priority": 0},
+    "billing.deliver_webhooks": {"priority": 3},
+    "billing.run_bulk_decisions": {"priority": 9},
+    "billing.verify_ledger": {"priority": 9},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_TIME_LIMIT = 60
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120, "socket_timeout": 5, "socket_connect_timeout": 1}
+# Above the longest task that is acknowledged late: one that still runs must not be given to another worker (loa.E010).
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,
+    "socket_timeout": 3,
+    "socket_connect_timeout": 1,
+    "priority_steps": [0, 3, 6, 9],
+    "queue_order_strategy": "priority",
+}
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1_000
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -231,6 +252,7 @@ LOA: dict[str, Any] = {
     "REDIS_KEY_PREFIX": env.optional("LOA_REDIS_KEY_PREFIX") or "",
     "NETWORKS": NETWORKS,
     "DEFAULT_NETWORK": DEFAULT_NETWORK,
+    "BACKGROUND_WORK": env.text("LOA_BACKGROUND_WORK", "workers"),
     "RELAYER_PRIVATE_KEY": env.text("LOA_RELAYER_PRIVATE_KEY"),
     "QUOTE_KEYS": env.keys("LOA_QUOTE_KEYS"),
     "QUOTE_KEY_ACTIVE": env.text("LOA_QUOTE_KEY_ACTIVE"),

@@ -7,7 +7,7 @@ import pytest
 from billing.admin import charts
 from billing.admin.charts import Chart, Series
 from billing.admin.formats import amount_of, human, short_of
-from loa_site.templatetags import amounts
+from billing.templatetags import amounts
 from x402.admin import payments
 
 
