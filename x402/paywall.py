@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -22,8 +22,9 @@ from telemetry import names
 from telemetry.tracing import traced
 from x402.models import Payment
 from x402.pricing import PricedRequest
-from x402.protocol.strict_json import JsonValue
+from x402.protocol.strict_json import JsonObject, JsonValue
 from x402.services import charging
+from x402.services.drain import drain
 from x402.services.endpoints import Endpoint, price_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 from x402.services.serving import Work
@@ -43,12 +44,13 @@ class InsideTransaction(RuntimeError):
 class PaidContext:
     """What a paid view sees as `request.x402`.
 
-    `maximum_micro_usdc` is what was paid; the view may charge less with `charge`. `json` is the one parsed body that
-    was priced and hashed; a view reads it instead of parsing the body again (R21).
+    `account_id` is the payer's account, `maximum_micro_usdc` what was paid; the view may charge less with `charge`.
+    `json` is the one parsed body that was priced and hashed; a view reads it instead of parsing the body again (R21).
     """
 
     payment_id: str
     payer: str
+    account_id: str
     maximum_micro_usdc: int
     price_version: int
     correlation_id: str
@@ -66,6 +68,28 @@ class PaidContext:
         if not 0 <= amount_micro_usdc <= LARGEST_COST_MICRO_USDC:
             raise ValueError("the actual cost is between zero and a million USDC")
         self._work.cost_micro_usdc = amount_micro_usdc
+
+    def remaining(self, cost_micro_usdc: int) -> int:
+        """What is left of the paid maximum after this cost; below zero the work must stop. Units: MicroUSDC."""
+        return self.maximum_micro_usdc - cost_micro_usdc
+
+    def describe(self, facts: JsonObject) -> None:
+        """What the charge is made of, in the view's own words; it goes into the receipt."""
+        self._work.facts = facts
+
+    def finish(self, last: bytes) -> bytes:
+        """Book a streamed answer now and give back its last part, which leaves only after that.
+
+        A stream that does not call this is booked when it ends. Raises LostLease; let it pass.
+        """
+        if self._work.book is not None:
+            self._work.book(last)
+        return last
+
+    @property
+    def must_end(self) -> bool:
+        """Whether this process is ending and a stream should tell its client so and stop."""
+        return drain.is_over
 
 
 def requires_payment(
@@ -106,7 +130,7 @@ def requires_payment(
 
 
 @traced(names.X402_TRANSACTION, parent=lambda endpoint, request, call_view: carrier_of_request(request))
-def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], HttpResponseBase]) -> HttpResponse:
+def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """Quote, verify, settle, serve, finalize: one request from its headers to its answer."""
     if connection.in_atomic_block:
         raise InsideTransaction("a paid view runs in transactions of its own; remove the surrounding atomic()")
@@ -119,6 +143,7 @@ def _run_view(
     context = PaidContext(
         payment_id=payment.pk,
         payer=payment.payer,
+        account_id=payment.account_id,
         maximum_micro_usdc=payment.held_micro_usdc,
         price_version=payment.price_version,
         correlation_id=payment.correlation_id,

@@ -6,7 +6,7 @@ Work that fails becomes a credit note of kind `owed` in the transaction that rec
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import InternalError, connection, transaction
 from django.http import HttpResponse, StreamingHttpResponse
@@ -21,6 +21,7 @@ from telemetry.logging import get_logger
 from telemetry.tracing import traced
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
+from x402.protocol.strict_json import JsonObject
 from x402.services import answers, mixed_payments
 from x402.services.answers import Answer
 from x402.services.crash_points import crash_point
@@ -39,13 +40,19 @@ Run = Callable[["Work", Payment], HttpResponseBase]
 class Work:
     """One run of the paid handler for the request that was priced; the cost it reports is read afterwards.
 
-    `cost_micro_usdc` is None while the handler has not reported one; then the whole amount is charged.
+    `cost_micro_usdc` is None while the handler has not reported one; then the whole amount is charged. With `streams`
+    a streaming answer is given on as it is made, and `stream` holds it until its end is booked. `facts` say what the
+    charge was made of, for the receipt; `book` ends a stream that is being sent.
     """
 
     run: Run
     priced: PricedRequest
     atomic: bool = True
+    streams: bool = False
     cost_micro_usdc: int | None = None
+    facts: JsonObject = field(default_factory=dict)
+    stream: StreamingHttpResponse | None = None
+    book: Callable[[bytes], None] | None = None
     outcome: "Outcome | None" = None
 
 
@@ -79,6 +86,7 @@ def serve(payment: Payment, work: Work) -> bool:
     """Do the work of this settled payment, if it is ours to do. True when this call served or credited it.
 
     False when another process does or did. No lock is held while the handler runs; its lease is renewed by heartbeat.
+    A stream is begun only: `work.stream` is then to be sent, and whoever sends it ends it (`services.streaming`).
     """
     recovery.require_none()
     attempt = leases.claim(payment.pk)
@@ -92,22 +100,37 @@ def serve(payment: Payment, work: Work) -> bool:
             notes = credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
             work.outcome = Outcome(answer=None, notes=notes)
             return True
-        crash_point("before_commit")
-        answers.store_answer(payment.pk, attempt=attempt, answer=answer)
-        notes = _finalize(payment, attempt=attempt, cost_micro_usdc=work.cost_micro_usdc)
-        work.outcome = Outcome(answer=answer, notes=notes)
-        crash_point("after_commit")
+        if answer is not None:
+            finish(payment, work, answer)
     except LostLease:
         log.warning(names.PAYMENT_TAKEN_OVER, payment_id=payment.pk, attempt=attempt)
         return False
     finally:
-        leases.drop(payment.pk)
-        watch.announce([payment.pk])
+        if work.stream is None:
+            end_serving(payment)
     return True
 
 
-def _run(payment: Payment, work: Work) -> Answer:
-    """The handler's answer, in a transaction of its own (R7). Raises WorkFailed for an exception or a status ≥ 400."""
+def finish(payment: Payment, work: Work, answer: Answer) -> None:
+    """Keep the answer and book what it cost; from then on it may leave. Raises LostLease, and books nothing then."""
+    crash_point("before_commit")
+    answers.store_answer(payment.pk, attempt=payment.attempt, answer=answer, facts=work.facts)
+    notes = _finalize(payment, attempt=payment.attempt, cost_micro_usdc=work.cost_micro_usdc)
+    work.outcome = Outcome(answer=answer, notes=notes)
+    crash_point("after_commit")
+
+
+def end_serving(payment: Payment) -> None:
+    """This process has done with the payment: its lease is no longer renewed, and who waits for it may look."""
+    leases.drop(payment.pk)
+    watch.announce([payment.pk])
+
+
+def _run(payment: Payment, work: Work) -> Answer | None:
+    """The handler's answer, in a transaction of its own (R7); None when it is a stream, which is in `work.stream` then.
+
+    Raises WorkFailed for an exception or a status ≥ 400.
+    """
     own_transaction = transaction.atomic() if work.atomic else nullcontext()
     if not work.atomic:
         connection.close()
@@ -116,6 +139,10 @@ def _run(payment: Payment, work: Work) -> Answer:
             response = work.run(work, payment)
             if response.status_code >= 400:
                 raise WorkFailed("paid_work_failed", response.status_code)
+            if work.streams and isinstance(response, StreamingHttpResponse):
+                _require_unbroken_transaction()
+                work.stream = response
+                return None
             body = _body_of(response)
             if len(body) > answers.MAX_BODY_BYTES:
                 # It could not be given again to a payer who lost it on the way (R23).

@@ -4,6 +4,7 @@ A crashed process stops renewing, and its payments are credited or run again aft
 """
 
 import threading
+import time
 
 from django.db import DatabaseError, connection
 
@@ -13,6 +14,9 @@ from telemetry.logging import get_logger
 
 log = get_logger(__name__)
 
+SERVING_SECONDS_MAX = 1_200.0  # work that nobody ends is not renewed for ever: its payer gets the money back
+MARGIN = 1 / 6  # of the lease: a part of a stream is not sent any more when so little of it is left
+
 
 class ServingLeases:
     """The payments this process serves now, with the attempt it serves them by."""
@@ -20,6 +24,8 @@ class ServingLeases:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._serving: dict[str, int] = {}
+        self._held_until: dict[str, float] = {}
+        self._ends_at: dict[str, float] = {}
         self._busy = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -28,6 +34,7 @@ class ServingLeases:
 
         `serving` is committed here, before any work starts. One guarded statement: exactly one caller wins.
         """
+        asked_at = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE x402_payment SET state = 'serving', updated_at = clock_timestamp(),"
@@ -42,6 +49,8 @@ class ServingLeases:
             return None
         with self._lock:
             self._serving[payment_id] = row[0]
+            self._held_until[payment_id] = asked_at + float(loa("SERVING_LEASE_SECONDS")) * (1 - MARGIN)
+            self._ends_at[payment_id] = asked_at + SERVING_SECONDS_MAX
             self._busy.set()
             if self._heart is None or not self._heart.is_alive():
                 self._heart = threading.Thread(target=self._beat, name="serving-heartbeat", daemon=True)
@@ -51,16 +60,22 @@ class ServingLeases:
     def drop(self, payment_id: str) -> None:
         """The work of this payment ended; its lease is no longer renewed."""
         with self._lock:
-            self._serving.pop(payment_id, None)
+            for known in (self._serving, self._held_until, self._ends_at):
+                known.pop(payment_id, None)
             if not self._serving:
                 self._busy.clear()
+
+    def is_held(self, payment_id: str) -> bool:
+        """Whether this process surely holds the lease now, by its own clock and with a margin (R6, streams)."""
+        return time.monotonic() < self._held_until.get(payment_id, 0.0)
 
     def _beat(self) -> None:
         period = float(loa("SERVING_LEASE_SECONDS")) / 3
         while self._busy.wait(timeout=60):
             threading.Event().wait(period)
+            now = time.monotonic()
             with self._lock:
-                serving = dict(self._serving)
+                serving = {known: attempt for known, attempt in self._serving.items() if now < self._ends_at[known]}
             if not serving:
                 continue
             try:
@@ -71,13 +86,20 @@ class ServingLeases:
                 connection.close()
 
     def _renew(self, serving: dict[str, int]) -> None:
+        """Renew what is still ours; what was taken over is not held any more, and its time here runs out."""
+        asked_at = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE x402_payment SET lease_until = clock_timestamp() + make_interval(secs => %s)"
                 " FROM unnest(%s::text[], %s::int[]) AS mine(payment_id, attempt)"
-                " WHERE id = mine.payment_id AND x402_payment.attempt = mine.attempt AND state = 'serving'",
+                " WHERE id = mine.payment_id AND x402_payment.attempt = mine.attempt AND state = 'serving'"
+                " RETURNING id",
                 [float(loa("SERVING_LEASE_SECONDS")), list(serving), list(serving.values())],
             )
+            renewed = [row[0] for row in cursor.fetchall()]
+        held_until = asked_at + float(loa("SERVING_LEASE_SECONDS")) * (1 - MARGIN)
+        with self._lock:
+            self._held_until |= {known: held_until for known in renewed if known in self._serving}
 
 
 leases = ServingLeases()
