@@ -31,6 +31,12 @@ class KeyRefused(AccountsError):
     code = "invalid_api_key"
 
 
+class ScopeMissing(AccountsError):
+    """Raised when a good API key lacks the scope for what it asks."""
+
+    code = "insufficient_scope"
+
+
 class KeyNotFound(AccountsError):
     """Raised when an account has no API key of that id."""
 

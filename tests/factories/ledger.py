@@ -129,19 +129,15 @@ def prepaid_account(amount: int) -> str:
     """An account with `amount` MicroUSD available."""
     account_id = new_id("acc")
     if amount:
-        [result] = append(
-            [
-                Journal(
-                    JournalKind.CREDIT_MINT,
-                    unique("mint"),
-                    posting_rules.credit_mint(
-                        treasury=TREASURY, token=USDC, paid=amount, account_id=account_id, minted=amount
-                    ),
-                )
-            ]
-        )
-        assert result.status is ResultStatus.OK, result
+        give_prepaid(account_id, amount)
     return account_id
+
+
+def give_prepaid(account_id: str, amount: int) -> None:
+    """Prepaid credit for an account, as if it had been bought."""
+    minted = posting_rules.credit_mint(treasury=TREASURY, token=USDC, paid=amount, account_id=account_id, minted=amount)
+    [result] = append([Journal(JournalKind.CREDIT_MINT, unique("mint"), minted)])
+    assert result.status is ResultStatus.OK, result
 
 
 def reserve_journal(account_id: str, amount: int, *, key: str | None = None, **changes: Any) -> Journal:

@@ -7,20 +7,24 @@ windows, balances and limits. Nothing that time or configuration can change stan
 import time
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
+from accounts.services.api_keys import KeyHolder
 from billing.domain.errors import RecoveryInProgress, Retryable
 from billing.services import recovery
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
+from x402.models.payment import ON_CHAIN
 from x402.pricing import Quotation
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.selectors.payments import payment_of
 from x402.services import (
     credit_payments,
     evidence,
+    key_payments,
     mixed_payments,
     offers,
     paid_requests,
@@ -28,6 +32,7 @@ from x402.services import (
     proofs,
     responses,
     settler,
+    streaming,
     sweeps,
     verification,
 )
@@ -45,13 +50,13 @@ log = get_logger(__name__)
 WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this often, whatever it hears
 
 
-def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
+def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponseBase:
     """The answer to a request for a paid endpoint; `run` is done when it is paid. Never raises for bad input."""
     try:
         incoming = paid_requests.read(request)
     except REFUSALS as refusal:
         return response_of(refusal)
-    work = Work(run=run, priced=incoming.priced, atomic=endpoint.atomic)
+    work = Work(run=run, priced=incoming.priced, atomic=endpoint.atomic, streams=endpoint.settle == "before")
     try:
         return _decide(endpoint, incoming, work)
     except PaymentRefused as refusal:
@@ -60,7 +65,9 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponse:
         return response_of(refusal)
 
 
-def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:
+def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponseBase:
+    if incoming.key is not None:
+        return _by_key(endpoint, incoming, work, holder=incoming.key)
     if incoming.header is None:
         return _without_payment(endpoint, incoming, work)
     presented = verification.decode(incoming)
@@ -96,7 +103,23 @@ def _begin(
         raise
 
 
-def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponse:
+def _by_key(endpoint: Endpoint, incoming: PaidRequest, work: Work, *, holder: KeyHolder) -> HttpResponseBase:
+    """The prepaid balance of an API key's account; a key that cannot pay is told so, and nothing else is tried."""
+    known = key_payments.known_spend(incoming, holder)
+    if known is None:
+        recovery.require_none()
+        quotation = endpoint.price.maximum(incoming.priced)
+        known, is_new = key_payments.spend(incoming, holder, endpoint=endpoint, quotation=quotation)
+        if is_new:
+            return _follow(known, work)
+    _require_trust(known)
+    if known.request_hash == incoming.request_hash:
+        key_payments.require_not_in_flight(known, incoming)
+        known = key_payments.hold(known)
+    return _answer_known(known, incoming, work)
+
+
+def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponseBase:
     """Credit notes when the caller proved a wallet and named its spend; else terms."""
     known = credit_payments.known_spend(incoming)
     if known is not None:
@@ -118,7 +141,7 @@ def _require_trust(known: Payment | None) -> None:
         recovery.require_none()
 
 
-def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) -> HttpResponse:
+def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) -> HttpResponseBase:
     try:
         quotation = endpoint.price.maximum(incoming.priced)
     except UnpriceableRequest as error:
@@ -126,7 +149,7 @@ def _refuse(endpoint: Endpoint, incoming: PaidRequest, refusal: PaymentRefused) 
     return offers.challenge(endpoint, incoming, quotation, refusal=refusal)
 
 
-def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponse:
+def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpResponseBase:
     """A payment we have seen: its answer for the payer's side and the same request, its state for anyone else (R1)."""
     if payment.request_hash != incoming.request_hash:
         return responses.used_for_another_request(payment)
@@ -151,7 +174,7 @@ def _claim_again(payment: Payment) -> None:
     verification.renew_claim(payment)
 
 
-def _follow(payment: Payment, work: Work, *, is_replay: bool = False) -> HttpResponse:
+def _follow(payment: Payment, work: Work, *, is_replay: bool = False) -> HttpResponseBase:
     """The payment's answer; while books or database cannot be reached, its id and the advice to send it again.
 
     What had begun is resolved by whoever comes next: the row and its leases say how far it got.
@@ -165,7 +188,7 @@ def _follow(payment: Payment, work: Work, *, is_replay: bool = False) -> HttpRes
         return responses.in_progress(payment)
 
 
-def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpResponse:
+def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpResponseBase:
     """Wait for the payment, serve it if it is ours to serve, and answer with what exists: answer, credit or state.
 
     Holds no database connection while it waits, and no longer than WAIT_SECONDS.
@@ -178,11 +201,15 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
     except TooManyWaiters:
         return responses.in_progress(payment)
     with ticket:
-        settler.wake(payment.network)
+        if payment.method in ON_CHAIN:
+            settler.wake(payment.network)
         while True:
             if payment.state == PaymentState.SETTLED and serve(payment, work):
-                return responses.of_final(payment, work.outcome)
+                return streaming.begin(payment, work) or responses.of_final(payment, work.outcome)
             if payment.state == PaymentState.SERVING and _took_over_crashed(payment, work):
+                begun = streaming.begin(payment, work)
+                if begun is not None:
+                    return begun
                 payment = payment_of(payment.pk)
             if payment.state == PaymentState.SETTLEMENT_UNKNOWN and _is_resolved(payment):
                 continue

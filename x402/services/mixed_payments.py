@@ -124,6 +124,8 @@ def _entry_id(payment: Payment) -> str:
 
 
 def denomination_of(payment: Payment) -> str:
-    """The CAIP-19 id of the money this payment is made in."""
+    """The money this payment is made in: the CAIP-19 id of a token, or prepaid MicroUSD."""
+    if payment.method == Method.API_KEY:
+        return payment.asset
     asset = networks()[payment.network].asset_at(payment.asset)
     return asset.asset_id if asset else f"{payment.network}/erc20:{payment.asset}"

@@ -10,7 +10,9 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from django.urls import resolve
 
-from accounts.services.wallet_proofs import API_KEY_PREFIX, challenge_for, wallet_of_request
+from accounts.services import api_keys
+from accounts.services.api_keys import KeyHolder
+from accounts.services.wallet_proofs import PROOF_HEADER, challenge_for, key_of_authorization, wallet_of_request
 from accounts.throttles import address_of
 from telemetry import propagation
 from telemetry.configuration import loa
@@ -36,8 +38,9 @@ class BodyTooLarge(Exception):
 class PaidRequest:
     """A request for a paid endpoint, parsed.
 
-    `wallet` is proven (lower-case address) or empty. `proof_key` names a single-use proof, which may then serve as the
-    key of a spend. `quote_token` is what the payment echoed; `key_hash` the hash of the client's idempotency key.
+    `wallet` is proven (lower-case address) or empty; `key` is the API key it is paid by, if any. `proof_key` names a
+    single-use proof, which may then serve as the key of a spend. `quote_token` is what the payment echoed; `key_hash`
+    the hash of the client's idempotency key.
     """
 
     priced: PricedRequest
@@ -49,6 +52,7 @@ class PaidRequest:
     proof_key: str
     key_hash: str
     client_address: str
+    key: KeyHolder | None = None
     quote_token: str = ""
     sign_in: SignInChallenge | None = None
     traceparent: str = ""
@@ -58,14 +62,13 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     """The request as the payment side sees it; with `as_path`, as if its body had been sent to that path.
 
     Raises MalformedPayment (400) for headers that cannot be read, MalformedBody (400) for a body that is not strictly
-    JSON where it says so, BodyTooLarge (413).
+    JSON where it says so, BodyTooLarge (413), an AccountsError (401) for a key or a proof that does not hold.
     """
     signature, x_payment = headers.payment_values(request.headers.items())
     header = headers.read_payment(
         payment_signature=signature, x_payment=x_payment, max_bytes=loa("PAYMENT_HEADER_BYTES")
     )
-    if header is not None and _has_api_key(request):
-        raise MalformedPayment("ambiguous_payment", "Send either an API key or a payment header, not both.")
+    holder = _key_of(request, is_paid=header is not None)
     parsed = _parsed(request)
     query = _query(request)
     origin = loa("PUBLIC_ORIGIN")
@@ -76,7 +79,7 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     route = (match or resolve(path)).route
     method = request.method or "GET"
     bound = request_hash.request_hash(method=method, origin_and_path=(origin, route, path), query=query, body=parsed)
-    proof = wallet_of_request(request, binding=bound.hex())
+    proof = wallet_of_request(request, binding=bound.hex()) if holder is None else None
     return PaidRequest(
         priced=PricedRequest(
             method=method, path=path, query=query, media_type=parsed.media_type, json=parsed.json, body=parsed.raw
@@ -85,19 +88,24 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
         request_hash=bound.hex(),
         header=header,
         wallet=proof.wallet if proof else "",
-        account_id=proof.account_id if proof else "",
+        account_id=proof.account_id if proof else holder.account_id if holder else "",
         proof_key=proof.single_use_key if proof else "",
         key_hash=idempotency_key_of(request),
         client_address=address_of(request),
-        sign_in=_sign_in(request, bound.hex()) if header is None else None,
+        key=holder,
+        sign_in=_sign_in(request, bound.hex()) if header is None and holder is None else None,
         traceparent=propagation.carrier_of(request.headers).get(propagation.TRACEPARENT, ""),
     )
 
 
-def _has_api_key(request: HttpRequest) -> bool:
-    """Whether the request carries an API key; the name of a scheme has no letter case. Source: RFC 9110 §11.1."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and token.strip().startswith(API_KEY_PREFIX)
+def _key_of(request: HttpRequest, *, is_paid: bool) -> KeyHolder | None:
+    """The API key this request is paid by. Raises MalformedPayment beside another way to pay, KeyRefused (401)."""
+    token = key_of_authorization(request.headers.get("Authorization", ""))
+    if token is None:
+        return None
+    if is_paid or request.headers.get(PROOF_HEADER):
+        raise MalformedPayment("ambiguous_payment", "Send either an API key or a payment header, not both.")
+    return api_keys.authenticate(token)
 
 
 def _sign_in(request: HttpRequest, bound: str) -> SignInChallenge:

@@ -22,7 +22,7 @@ def proves_itself(payment: Payment, incoming: PaidRequest) -> bool:
     return (
         has_quote_token(payment, incoming.quote_token)
         or has_key(payment, incoming.key_hash)
-        or is_payer(payment, incoming.wallet)
+        or is_payer(payment, incoming.key.payer if incoming.key else incoming.wallet)
     )
 
 
@@ -38,6 +38,6 @@ def has_key(payment: Payment, key_hash: str) -> bool:
     )
 
 
-def is_payer(payment: Payment, wallet: str) -> bool:
-    """Whether the proven wallet is the payer's."""
-    return bool(wallet) and wallet.lower() == payment.payer
+def is_payer(payment: Payment, payer: str) -> bool:
+    """Whether the proven wallet, or the family of the proven key, is the payer."""
+    return bool(payer) and payment.payer in (payer, payer.lower())

@@ -4,10 +4,12 @@ from django.http import HttpResponse
 
 from accounts.services.errors import AccountsError
 from billing.domain.errors import RecoveryInProgress
+from billing.services.dead_letters import PendingRiskCap
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment
 from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.services import responses
+from x402.services.key_payments import KeyCannotPay, KeyInFlight
 from x402.services.paid_requests import BodyTooLarge
 from x402.services.rates import RateLimited
 from x402.services.verification import NonceAlreadyUsed
@@ -15,9 +17,12 @@ from x402.services.verification import NonceAlreadyUsed
 REFUSALS = (
     AccountsError,
     BodyTooLarge,
+    KeyCannotPay,
+    KeyInFlight,
     MalformedPayment,
     NonceAlreadyUsed,
     PaymentRefused,
+    PendingRiskCap,
     RateLimited,
     RecoveryInProgress,
     Payment.DoesNotExist,
@@ -44,6 +49,12 @@ def response_of(refusal: Exception) -> HttpResponse:
         case RecoveryInProgress() | Payment.DoesNotExist():
             # A row that this request had read is gone only when the database was replaced by one that forgot it.
             return responses.recovery_in_progress()
+        case KeyCannotPay():
+            return responses.key_cannot_pay(refusal.code, refusal.facts)
+        case KeyInFlight():
+            return responses.key_in_flight(refusal.payment)
+        case PendingRiskCap():
+            return responses.too_much_unbooked()
         case RateLimited():
             return responses.rate_limited(refusal)
         case RpcFailure():

@@ -1,8 +1,10 @@
 """Answers to requests for paid endpoints: what was bought, or a problem that says what happened and what to do next."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from accounts.services.errors import AccountsError
@@ -23,7 +25,9 @@ from x402.services.serving import IssuedNote, Outcome
 
 RETRY_AFTER_SECONDS: Final = 5
 RECOVERY_SECONDS: Final = 30  # a person compares; asking more often only makes noise
+IN_FLIGHT_SECONDS: Final = 1
 PAYMENT_ID: Final = "Loa-Payment-Id"
+PROXY_BUFFERING: Final = "X-Accel-Buffering"  # a proxy that gathers a stream would take away what it is for
 VARY: Final = ("Authorization", "PAYMENT-SIGNATURE", "X-PAYMENT", "SIGN-IN-WITH-X", "Idempotency-Key")
 
 
@@ -33,8 +37,11 @@ def malformed(error: MalformedPayment) -> HttpResponse:
 
 
 def not_proven(error: AccountsError) -> HttpResponse:
-    """401: the caller claims an identity it does not prove. Never a price: it may have paid already."""
-    return problem_response(error.code, 401, error.detail)
+    """401: the caller claims an identity it does not prove; 403: what it proves is not enough.
+
+    Never a price: it may have paid already.
+    """
+    return problem_response(error.code, detail=error.detail)
 
 
 def refused_unread(refusal: PaymentRefused) -> HttpResponse:
@@ -45,6 +52,21 @@ def refused_unread(refusal: PaymentRefused) -> HttpResponse:
 def rate_limited(limited: RateLimited) -> HttpResponse:
     """429: only for new payments and unpaid requests; a payment that is known is never limited here (R19)."""
     return problem_response("rate_limited", 429, retry_after_seconds=limited.retry_after_seconds)
+
+
+def key_cannot_pay(code: str, facts: Mapping[str, str]) -> HttpResponse:
+    """402: a good key with too little money, or above its cap. No terms: a signed payment beside a key is ambiguous."""
+    return problem_response(code, 402, **facts)
+
+
+def key_in_flight(payment: Payment) -> HttpResponse:
+    """409: the first request of this Idempotency-Key still runs; asking again later gets its answer."""
+    return _problem(payment, "idempotency_key_in_flight", 409, retry_after_seconds=IN_FLIGHT_SECONDS)
+
+
+def too_much_unbooked() -> HttpResponse:
+    """503: so much served work waits to be booked that no more is begun. Nothing was taken."""
+    return problem_response("pending_risk_cap", 503, retry_after_seconds=RECOVERY_SECONDS)
 
 
 def body_too_large(error: BodyTooLarge) -> HttpResponse:
@@ -98,7 +120,7 @@ def already_used(payment: Payment) -> HttpResponse:
 
 def used_for_another_request(payment: Payment) -> HttpResponse:
     """409 for a payment bound to another request; 422 when it was an idempotency key that named another body."""
-    if payment.method == Method.CREDIT_NOTES:
+    if payment.method in (Method.CREDIT_NOTES, Method.API_KEY):
         return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
     return _problem(payment, "payment_already_used", 409, "This payment is bound to another request.")
 
@@ -137,7 +159,7 @@ def of_final(payment: Payment, outcome: Outcome | None = None) -> HttpResponse:
         )
     else:
         response = _credited(payment, notes)
-    _add_payment_headers(response, payment, notes)
+    add_payment_headers(response, payment, notes)
     return response
 
 
@@ -161,24 +183,37 @@ def _served(payment: Payment, notes: tuple[IssuedNote, ...], outcome: Outcome | 
     return response
 
 
+def passed_on(made: HttpResponseBase) -> dict[str, str]:
+    """The headers of a view's streamed answer that its client gets."""
+    return {name: made.headers[name] for name in (*answers.KEPT_HEADERS, PROXY_BUFFERING) if name in made.headers}
+
+
 def _credited(payment: Payment, notes: tuple[IssuedNote, ...]) -> HttpResponse:
+    if payment.method == Method.API_KEY:
+        detail = "The work failed. Nothing was charged: the whole amount is back in the prepaid balance."
+    else:
+        detail = "The work failed after payment. The whole amount is a credit note, which does not expire."
     return _problem(
         payment,
         payment.failure_code or "paid_work_failed",
         payment.failure_status or 502,
-        "The work failed after payment. The whole amount is a credit note, which does not expire.",
+        detail,
         credit_notes=[{"id": note.id, "amount_micro_usdc": str(note.amount), "kind": note.kind} for note in notes],
     )
 
 
 def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleResponse:
-    """The payment's settlement as the protocol tells it, with ours under the extension `loa`."""
+    """The payment's settlement as the protocol tells it, with ours under the extension `loa`.
+
+    What is charged is not known while an answer is being streamed.
+    """
     ours: JsonObject = {
         "payment_id": payment.pk,
         "state": payment.state,
         "quoted_micro_usdc": str(payment.held_micro_usdc),
-        "charged_micro_usdc": str(payment.charged_micro_usdc or 0),
     }
+    if payment.is_final:
+        ours["charged_micro_usdc"] = str(payment.charged_micro_usdc or 0)
     if notes:
         ours["credit_note"] = {
             "id": notes[0].id,
@@ -196,7 +231,7 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
     )
 
 
-def _add_payment_headers(response: HttpResponse, payment: Payment, notes: tuple[IssuedNote, ...]) -> None:
+def add_payment_headers(response: HttpResponseBase, payment: Payment, notes: tuple[IssuedNote, ...]) -> None:
     """The receipt header of the payment's protocol version, and the headers that keep paid answers out of caches."""
     receipt = settle_response(payment, notes)
     if payment.protocol_version == 1:
@@ -207,7 +242,7 @@ def _add_payment_headers(response: HttpResponse, payment: Payment, notes: tuple[
     keep_private(response)
 
 
-def keep_private(response: HttpResponse) -> None:
+def keep_private(response: HttpResponseBase) -> None:
     """No cache may keep an answer that was paid for, or terms that were made for one request (attack 13)."""
     response["Cache-Control"] = "private, no-store"
     patch_vary_headers(response, VARY)

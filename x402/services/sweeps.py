@@ -43,7 +43,8 @@ def sweep_payments() -> Swept:
     became_unknown = _end_settling_leases()
     resolved = _resolve_unknown()
     crashed = sum(credit_if_crashed(payment_id) for payment_id in _ids(_CRASHED, []))
-    unserved = sum(_credit_unserved(payment_id) for payment_id in _ids(_UNSERVED, [UNSERVED_HOURS]))
+    abandoned = [*_ids(_UNSERVED, [UNSERVED_HOURS]), *_ids(_UNCLAIMED_HOLDS, [])]
+    unserved = sum(_credit_unserved(payment_id) for payment_id in abandoned)
     mixed_payments.end_open_credits(SWEEP_LIMIT)
     return Swept(became_unknown, resolved, crashed, unserved, _give_up_unclaimed())
 
@@ -66,6 +67,11 @@ _CRASHED = (
 _UNSERVED = (
     "SELECT id FROM x402_payment WHERE state = 'settled'"
     " AND settled_at < clock_timestamp() - make_interval(hours => %s) ORDER BY created_at LIMIT %s"
+)
+# Nobody waits for it any more, and nothing on a chain can bring it back: the hold of a call goes back to its balance.
+_UNCLAIMED_HOLDS = (
+    "SELECT id FROM x402_payment WHERE method = 'api_key' AND state = 'settled' AND lease_until < clock_timestamp()"
+    " ORDER BY created_at LIMIT %s"
 )
 _OVERDUE = (
     "SELECT id FROM x402_payment WHERE state = 'verified' AND lease_until < clock_timestamp()"
@@ -129,7 +135,7 @@ def _give_up_unclaimed() -> int:
     given_up = 0
     for payment_id in _ids(_OVERDUE, []):
         payment = Payment.objects.get(pk=payment_id)
-        if payment.method == Method.CREDIT_NOTES:
+        if payment.method in (Method.CREDIT_NOTES, Method.API_KEY):
             given_up += evidence.bury(payment, reason="never_held")
         else:
             given_up += evidence.resolve(payment) == PaymentState.DEAD
