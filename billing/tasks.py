@@ -7,6 +7,7 @@ from billing.services.anchor_signers import AnchorsNotConfigured
 from billing.services.expire_credit_notes import expire_credit_notes
 from billing.services.verification import verify_ledger
 from telemetry import names
+from telemetry.crash_points import crash_point
 from telemetry.logging import get_logger
 
 log = get_logger(__name__)
@@ -55,7 +56,10 @@ def expire() -> dict[str, int]:
 @shared_task(name="billing.deliver_webhooks")
 def deliver_webhooks() -> dict[str, int]:
     """Write the events of new journals, decide who hears them, and send what is due."""
-    relayed, addressed = outbox.relay_journals(), webhooks.address_events()
+    relayed = outbox.relay_journals()
+    crash_point("events_relayed")
+    addressed = webhooks.address_events()
+    crash_point("events_addressed")
     report = webhooks.deliver_due()
     return {
         "relayed": relayed,
@@ -92,7 +96,13 @@ def take_anchor() -> int:
     return anchor.id if anchor else 0
 
 
-@shared_task(name="billing.verify_ledger", soft_time_limit=VERIFY_SECONDS_MAX, time_limit=VERIFY_SECONDS_MAX + 60)
+# Acknowledged early: it runs for longer than a message may stay unacknowledged, and beat asks for it again anyway.
+@shared_task(
+    name="billing.verify_ledger",
+    acks_late=False,
+    soft_time_limit=VERIFY_SECONDS_MAX,
+    time_limit=VERIFY_SECONDS_MAX + 60,
+)
 def verify() -> bool:
     """Prove the ledger from its rows; what is wrong is logged and counted."""
     return verify_ledger().is_clean

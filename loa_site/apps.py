@@ -12,8 +12,9 @@ class LoaSiteConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing Celery's application here makes shared tasks use it in web processes too.
-        from loa_site import celery, checks, grants
+        from loa_site import celery, checks, grants, task_checks
 
         celery.application.set_default()
         checks.register_all()
+        task_checks.register_all()
         post_migrate.connect(grants.grant_after_migrate, dispatch_uid="loa_site.grants")

@@ -2,16 +2,30 @@
 
 Tasks are thin: the rows in Postgres say what is due, a task only wakes the service that drains it. A module of tasks
 may say how often they run by a dictionary `BEAT_SCHEDULE`, in Celery's own form.
+
+A message carries the correlation id and the trace of whoever sent it, so that a log line and a span of the worker can
+be joined to those of the request. Names of tasks stay what they are for at least one release: a queue may hold messages
+of the release before (`tests/workers/task_names.json`).
 """
 
 import importlib.util
 import os
-from typing import Any
+from collections.abc import MutableMapping
+from contextlib import ExitStack
+from typing import Any, Final
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+
+from telemetry import tracing
+from telemetry.correlation import correlated, correlation_id
+from telemetry.propagation import carrier_of
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "loa_site.settings.development")
+
+CORRELATION_HEADER: Final = "loa_correlation_id"
+
+_open_contexts: dict[str, ExitStack] = {}
 
 application = Celery("loa")
 application.config_from_object("django.conf:settings", namespace="CELERY")
@@ -28,6 +42,34 @@ def collect_schedules(sender: Celery, **_signal: Any) -> None:
         if importlib.util.find_spec(f"{name}.tasks") is not None:
             schedule |= getattr(importlib.import_module(f"{name}.tasks"), "BEAT_SCHEDULE", {})
     sender.conf.beat_schedule = schedule
+
+
+@before_task_publish.connect
+def carry_context(headers: MutableMapping[str, Any] | None = None, **_signal: Any) -> None:
+    """Put the sender's correlation id and trace into a message."""
+    if headers is None:
+        return
+    if correlation_id():
+        headers[CORRELATION_HEADER] = correlation_id()
+    headers.update(tracing.inject_context())
+
+
+@task_prerun.connect
+def enter_context(task_id: str, task: Any, **_signal: Any) -> None:
+    """Run a task under the correlation id and in the trace of whoever sent its message; a task of beat gets its own."""
+    received = {name: str(value) for name, value in (getattr(task.request, "headers", None) or {}).items()}
+    opened = ExitStack()
+    opened.enter_context(correlated(received.get(CORRELATION_HEADER, "")))
+    opened.enter_context(tracing.following(carrier_of(received)))
+    _open_contexts[task_id] = opened
+
+
+@task_postrun.connect
+def leave_context(task_id: str, **_signal: Any) -> None:
+    """Whatever came of the task, the next one begins without its context."""
+    opened = _open_contexts.pop(task_id, None)
+    if opened is not None:
+        opened.close()
 
 
 @setup_logging.connect

@@ -23,6 +23,7 @@ from outbound.breaker_state import Breaker, CircuitOpen
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.correlation import correlated
+from telemetry.crash_points import crash_point
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
 from telemetry.tracing import following, span
@@ -62,6 +63,7 @@ def drain_finalize(*, limit: int = dead_letters.DUE_MAX) -> DrainReport:
     count nothing: the leases end by themselves.
     """
     held = _announced(limit)
+    crash_point("drain_announced")
     if not dead_letters.is_any_due(QUEUE):
         _acknowledge_ended(held)
         return DrainReport()
@@ -86,6 +88,7 @@ def drain_finalize(*, limit: int = dead_letters.DUE_MAX) -> DrainReport:
 
 def _try_all(letters: Sequence[DeadLetter]) -> DrainReport:
     booked = refused = poisoned = 0
+    crash_point("drain_leased")
     for place, letter in enumerate(letters):
         try:
             with following(letter.trace_context), correlated(letter.correlation_id), span(names.X402_FINALIZE):
@@ -99,7 +102,9 @@ def _try_all(letters: Sequence[DeadLetter]) -> DrainReport:
                 poisoned += 1
                 _mark_failed(letter, reason=updated.last_error)
         else:
+            crash_point("drain_booked")
             dead_letters.resolve(letter, resolution="booked")
+            crash_point("drain_resolved")
             booked += 1
     return DrainReport(booked, refused, poisoned)
 

@@ -26,6 +26,7 @@ from outbound import webhooks
 from outbound.webhooks import Message, Outcome
 from telemetry import names
 from telemetry.configuration import loa
+from telemetry.crash_points import crash_point
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
 
@@ -109,7 +110,9 @@ def deliver_due(*, run_seconds: float = RUN_SECONDS) -> DeliveryReport:
         delivery = _lease_next(in_trouble)
         if delivery is None:
             break
+        crash_point("webhook_leased")
         outcome = _send(delivery)
+        crash_point("webhook_sent")
         state = _record(delivery, outcome)
         WEBHOOK_DELIVERIES.labels(outcome=state if state != DeliveryState.PENDING else "retried").inc()
         if state == DeliveryState.DELIVERED:

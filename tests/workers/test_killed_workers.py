@@ -1,0 +1,96 @@
+"""kill -9 between every two steps of tasks that have steps: one effect each, and nothing rests (faults.md 29, 30)."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.core.management import call_command
+from django.utils import timezone
+
+from billing import tasks
+from billing.models import WebhookDelivery, WebhookEndpoint
+from billing.selectors.reports import conservation
+from billing.services import finalize_stream, outbox, webhooks
+from telemetry.configuration import loa
+from tests.billing.dead_letters.test_finalize_drain import deferred, letter_of, repair
+from tests.factories import ledger
+from tests.factories.ledger import PaidCall
+from tests.factories.receivers import receiver
+from tests.workers.task_process import run
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("payment_table"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_due() -> Iterator[None]:
+    """No letter, event or endpoint of another test."""
+    put_away = "UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id"
+    ledger.rows(put_away)
+    WebhookEndpoint.objects.update(is_active=False)
+    ledger.rows(
+        "INSERT INTO billing_outboxcursor (stream, sequence) SELECT id, sequence FROM billing.stream"
+        " ON CONFLICT (stream) DO UPDATE SET sequence = EXCLUDED.sequence RETURNING stream"
+    )
+    client = redis.Redis.from_url(loa("REDIS_URL"))
+    client.delete(finalize_stream.STREAM)
+    yield
+    ledger.rows(put_away)
+    client.close()
+
+
+def time_passes() -> None:
+    """Leases of the killed end, and what it held may be claimed."""
+    ledger.rows(
+        "UPDATE billing.dead_letter SET lease_until = clock_timestamp(), next_retry_at = clock_timestamp()"
+        " WHERE state = 'pending' RETURNING id"
+    )
+    WebhookDelivery.objects.filter(state="pending").update(lease_until=timezone.now(), next_try_at=timezone.now())
+
+
+@pytest.mark.parametrize("point", ["drain_announced", "drain_leased", "drain_booked", "drain_resolved"])
+def test_a_drain_that_is_killed_books_once_and_its_entry_ends_acknowledged(
+    point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = deferred()
+    repair(call)
+
+    assert run("billing.drain_finalize", crash_point=point) == -signal.SIGKILL
+    assert finalize_stream.status().pending == 1
+    time_passes()
+    tasks.drain_finalize()
+
+    assert letter_of(call).state == "done"
+    assert ledger.kinds_of(call.entry_id).count("billing_commit") == 1
+    assert ledger.notes_of(call.wallet) == [("change", 1_300, 1_300)]
+    assert conservation().is_conserved
+    monkeypatch.setattr(finalize_stream, "CLAIM_IDLE_MS", 0)
+    ended = finalize_stream.take(10)
+    assert [entry.letter_id for entry in ended] in ([], [letter_of(call).id])
+    finalize_stream.acknowledge(ended)
+    assert finalize_stream.status().pending == 0
+    call_command("ledger_verify")
+
+
+@pytest.mark.parametrize("point", ["events_relayed", "events_addressed", "webhook_leased", "webhook_sent"])
+def test_a_delivery_that_is_killed_reaches_its_endpoint_with_one_id(point: str, settings) -> None:
+    with receiver() as stranger:
+        settings.LOA = {**settings.LOA, "OUTBOUND_TRUSTED_HOSTS": [stranger.origin]}
+        webhooks.create_endpoint(stranger.url, event_types=["payment.settled"], description="", by="ada")
+        PaidCall(amount=2_000).settle()
+        trusted = {"LOA_OUTBOUND_TRUSTED_HOSTS": stranger.origin}
+
+        assert run("billing.deliver_webhooks", crash_point=point, **trusted) == -signal.SIGKILL
+        time_passes()
+        tasks.deliver_webhooks()
+
+        ids = [message.headers["webhook-id"] for message in stranger.received]
+        # What was sent and not written down is sent again: at least once, and the receiver sees the repetition.
+        assert len(ids) == (2 if point == "webhook_sent" else 1)
+        assert len(set(ids)) == 1
+    assert list(WebhookDelivery.objects.filter(event_id=ids[0]).values_list("state", flat=True)) == ["delivered"]
+    assert outbox.relay_journals() == 0
