@@ -62,7 +62,7 @@ def _simulated_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def quoted(buyer: Buyer) -> tuple[dict[str, Any], str]:
     """The terms of an unpaid request, and the id of the quote in them."""
     terms = terms_of(buyer.ask(PATH, QUESTION))
-    [offer] = terms["accepts"]
+    offer = terms["accepts"][0]
     token = quote_token.authenticate(offer["extra"]["quote"], keys=quote_keys())
     return terms, token.quote_id
 

@@ -7,10 +7,15 @@ from typing import Any
 
 from telemetry.configuration import loa
 
+TRANSFER_METHODS = ("eip3009", "permit2")
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A token we take. `name` and `version` are its EIP-712 domain; `asset_id` is CAIP-19."""
+    """A token we take. `name` and `version` are its EIP-712 domain; `asset_id` is CAIP-19.
+
+    `transfer_methods` says how it may move: `eip3009` for a token that has it, `permit2` for any that is approved.
+    """
 
     symbol: str
     address: str
@@ -18,6 +23,7 @@ class Asset:
     version: str
     decimals: int
     asset_id: str
+    transfer_methods: tuple[str, ...] = TRANSFER_METHODS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,18 @@ def _network(caip2: str, facts: Mapping[str, Any]) -> Network:
                 version=str(asset["version"]),
                 decimals=int(asset["decimals"]),
                 asset_id=f"{caip2}/erc20:{str(asset['address']).lower()}",
+                transfer_methods=_transfer_methods(asset),
             )
             for symbol, asset in assets.items()
         ),
     )
+
+
+def _transfer_methods(asset: Mapping[str, Any]) -> tuple[str, ...]:
+    methods = tuple(str(method) for method in _sequence(asset.get("transfer_methods", TRANSFER_METHODS)))
+    if not methods or not set(methods) <= set(TRANSFER_METHODS):
+        raise ValueError(f"an asset's transfer_methods are among {', '.join(TRANSFER_METHODS)}")
+    return methods
 
 
 def _sequence(value: object) -> tuple[object, ...]:

@@ -52,7 +52,7 @@ def logs_of(receipt: Mapping[str, object]) -> list[Log]:
     logs = receipt.get("logs")
     if not isinstance(logs, list):
         raise OutcomeUnknown("a receipt without logs")
-    return [_log(entry) for entry in logs]
+    return [log_of(entry) for entry in logs]
 
 
 def transfer_of(receipt: Mapping[str, object], *, asset: str, authorization: Authorization) -> int | None:
@@ -67,7 +67,7 @@ def transfer_of(receipt: Mapping[str, object], *, asset: str, authorization: Aut
 def use_of(logs: Sequence[Log], *, asset: str, authorization: Authorization) -> NonceUse | None:
     """What these logs of one transaction say of the authorization's nonce; None when they do not name it."""
     emitter = abi.address_of(asset)
-    payer, nonce = _topic(authorization.from_), _topic(authorization.nonce)
+    payer, nonce = topic_of(authorization.from_), topic_of(authorization.nonce)
     own = [log for log in logs if log.address == emitter and log.topics]
     for position, log in enumerate(own):
         if log.topics[1:] != (payer, nonce):
@@ -91,10 +91,10 @@ def find_use(
     """
     topics = [
         [tokens.AUTHORIZATION_USED_TOPIC, tokens.AUTHORIZATION_CANCELED_TOPIC],
-        _topic(authorization.from_),
-        _topic(authorization.nonce),
+        topic_of(authorization.from_),
+        topic_of(authorization.nonce),
     ]
-    for first, last in _ranges(from_block, to_block):
+    for first, last in ranges_of(from_block, to_block):
         found = rpc.call(
             "eth_getLogs",
             [{"address": asset, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}],
@@ -102,7 +102,7 @@ def find_use(
         if not isinstance(found, list):
             raise OutcomeUnknown("the node's logs are not a list")
         for entry in reversed(found):
-            receipt = rpc.call("eth_getTransactionReceipt", [_log(entry).transaction_hash])
+            receipt = rpc.call("eth_getTransactionReceipt", [log_of(entry).transaction_hash])
             if not isinstance(receipt, dict):
                 raise OutcomeUnknown("the node shows a log but not its receipt")
             use = use_of(logs_of(receipt), asset=asset, authorization=authorization)
@@ -125,15 +125,15 @@ def movements(
     rpc: RpcClient, *, asset: str, treasury: str, from_block: int, to_block: int
 ) -> tuple[list[Movement], list[Movement]]:
     """Every Transfer to an address and every Transfer from it in a range of blocks. Raises RpcFailure."""
-    own = _topic(abi.address_of(treasury))
+    own = topic_of(abi.address_of(treasury))
     found: tuple[list[Movement], list[Movement]] = ([], [])
-    for first, last in _ranges(from_block, to_block):
+    for first, last in ranges_of(from_block, to_block):
         for side, topics in zip(found, ([tokens.TRANSFER_TOPIC, None, own], [tokens.TRANSFER_TOPIC, own]), strict=True):
             window = {"address": asset, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}
             logs = rpc.call("eth_getLogs", [window])
             if not isinstance(logs, list):
                 raise OutcomeUnknown("the node's logs are not a list")
-            side += [_movement(_log(entry)) for entry in logs]
+            side += [_movement(log_of(entry)) for entry in logs]
     return found
 
 
@@ -157,7 +157,8 @@ def _movement(log: Log) -> Movement:
     return Movement(sender=sender, recipient=recipient, amount=int.from_bytes(log.data, "big"), log=log)
 
 
-def _ranges(from_block: int, to_block: int) -> Iterator[tuple[int, int]]:
+def ranges_of(from_block: int, to_block: int) -> Iterator[tuple[int, int]]:
+    """First and last blocks of the searches that cover this range, newest first."""
     last = to_block
     while last >= from_block:
         first = max(from_block, last - BLOCKS_PER_SEARCH + 1)
@@ -168,12 +169,13 @@ def _ranges(from_block: int, to_block: int) -> Iterator[tuple[int, int]]:
 def _pays(log: Log, authorization: Authorization) -> bool:
     return log.topics == (
         tokens.TRANSFER_TOPIC,
-        _topic(authorization.from_),
-        _topic(authorization.to),
+        topic_of(authorization.from_),
+        topic_of(authorization.to),
     ) and log.data == authorization.value.to_bytes(32, "big")
 
 
-def _log(entry: Json) -> Log:
+def log_of(entry: Json) -> Log:
+    """One log as a node writes it. Raises OutcomeUnknown when it cannot be read."""
     if not isinstance(entry, dict):
         raise OutcomeUnknown("a log that is not an object")
     topics = entry.get("topics")
@@ -190,5 +192,6 @@ def _log(entry: Json) -> Log:
     )
 
 
-def _topic(value: bytes) -> str:
+def topic_of(value: bytes) -> str:
+    """An address or a word as nodes write it among topics."""
     return "0x" + value.rjust(32, b"\0").hex()

@@ -4,18 +4,18 @@ One HTTP round trip for any number of payments: a batch of the block's header, o
 code. All answers name their block, because a refusal or an acceptance is only as good as the block it was read at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from x402.chain import abi, multicall, tokens
+from x402.chain import abi, multicall, permit2, tokens
 from x402.chain.rpc import Call, Json, OutcomeUnknown, RpcClient, bytes_of, number_of
 from x402.protocol.errors import PaymentRefused
-from x402.protocol.payload import Authorization
+from x402.protocol.payload import Permit2Authorization, SignedTransfer
 from x402.protocol.schemes.exact_eip3009 import ChainQuestions
+from x402.protocol.schemes.exact_permit2 import PERMIT2
 
 ATTEMPTS: Final = 3  # a block that arrives between header and call makes one more round trip; three in a row do not
-_CALLS_PER_QUESTION: Final = 2
 _HASH_CHARACTERS: Final = 66
 _CALLS_FOR_BLOCK: Final = 2
 
@@ -31,11 +31,20 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationState:
-    """One payment at that block. `balance` in the asset's atomic unit; a cancelled nonce counts as used."""
+    """One payment at that block. Amounts in the asset's atomic unit; a cancelled nonce counts as used.
+
+    `allowance` is what Permit2 may move of the payer's, and None where the transfer does not go through Permit2.
+    """
 
     is_used: bool
     balance: int
     payer_has_code: bool
+    allowance: int | None = None
+
+    @property
+    def spendable(self) -> int:
+        """The most that could be moved at that block."""
+        return self.balance if self.allowance is None else min(self.balance, self.allowance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +73,15 @@ def verify_chain_state(
 
 
 def authorization_state(
-    rpc: RpcClient, authorization: Authorization, *, asset: str, multicall3: str, block: str = "latest"
+    rpc: RpcClient, authorization: SignedTransfer, *, asset: str, multicall3: str, block: str = "latest"
 ) -> ChainState:
-    """`verify_chain_state` for one authorization of the token at `asset`."""
+    """`verify_chain_state` for one signed transfer of the token at `asset`."""
     question = ChainQuestions(
         asset=abi.address_of(asset),
         payer=authorization.from_,
-        nonce=authorization.nonce,
+        nonce=authorization.nonce_bytes,
         value=authorization.value,
+        through_permit2=isinstance(authorization, Permit2Authorization),
     )
     return verify_chain_state(rpc, [question], multicall3=multicall3, block=block)
 
@@ -88,6 +98,8 @@ def require_payable(state: AuthorizationState, *, value: int) -> None:
         raise PaymentRefused("invalid_exact_evm_payload_signature", "accounts with code cannot pay here")
     if state.balance < value:
         raise PaymentRefused("insufficient_funds", "the payer's balance does not cover the price")
+    if state.allowance is not None and state.allowance < value:
+        raise PaymentRefused("permit2_allowance_required", "approve Permit2 for at least the price, then pay again")
 
 
 def _calls(questions: Sequence[ChainQuestions], *, multicall3: str, block: str) -> list[Call]:
@@ -97,8 +109,7 @@ def _calls(questions: Sequence[ChainQuestions], *, multicall3: str, block: str) 
         (aggregator, multicall.BLOCK_TIMESTAMP),
     ]
     for question in questions:
-        inner.append((question.asset, tokens.authorization_state(question.payer, question.nonce)))
-        inner.append((question.asset, tokens.balance_of(question.payer)))
+        inner += _questions_asked(question)
     data = "0x" + multicall.encode_aggregate3(inner).hex()
     is_hash = len(block) == _HASH_CHARACTERS
     where: object = {"blockHash": block} if is_hash else block  # EIP-1898
@@ -110,6 +121,17 @@ def _calls(questions: Sequence[ChainQuestions], *, multicall3: str, block: str) 
     return calls
 
 
+def _questions_asked(question: ChainQuestions) -> list[tuple[str | bytes, bytes]]:
+    balance = (question.asset, tokens.balance_of(question.payer))
+    if not question.through_permit2:
+        return [(question.asset, tokens.authorization_state(question.payer, question.nonce)), balance]
+    return [
+        (PERMIT2, permit2.nonce_bitmap(question.payer, question.nonce)),
+        balance,
+        (question.asset, permit2.allowance(question.payer)),
+    ]
+
+
 def _read(
     header: Json, aggregated: Json, *, codes: Sequence[Json], questions: Sequence[ChainQuestions]
 ) -> ChainState | None:
@@ -119,7 +141,7 @@ def _read(
     block = Block(number_of(header.get("number")), str(header.get("hash")), number_of(header.get("timestamp")))
     try:
         results = multicall.decode_aggregate3(
-            bytes_of(aggregated), count=_CALLS_FOR_BLOCK + _CALLS_PER_QUESTION * len(questions)
+            bytes_of(aggregated), count=_CALLS_FOR_BLOCK + sum(len(_questions_asked(one)) for one in questions)
         )
         facts = [_fact(result) for result in results]
     except abi.UnreadableAnswer as error:
@@ -127,13 +149,26 @@ def _read(
     # Either is enough: a rollup's contracts may see another block number, a genesis block another timestamp.
     if facts[0] != block.number and facts[1] != block.timestamp:
         return None
-    pairs = zip(facts[_CALLS_FOR_BLOCK::2], facts[_CALLS_FOR_BLOCK + 1 :: 2], codes, strict=True)
+    answers = iter(facts[_CALLS_FOR_BLOCK:])
     return ChainState(
         block=block,
         authorizations=tuple(
-            AuthorizationState(is_used=used != 0, balance=balance, payer_has_code=code not in ("0x", "0x0", None))
-            for used, balance, code in pairs
+            _state(question, answers, has_code=code not in ("0x", "0x0", None))
+            for question, code in zip(questions, codes, strict=True)
         ),
+    )
+
+
+def _state(question: ChainQuestions, answers: Iterator[int], *, has_code: bool) -> AuthorizationState:
+    """One payment's answers, taken off the front in the order they were asked."""
+    use, balance = next(answers), next(answers)
+    if not question.through_permit2:
+        return AuthorizationState(is_used=use != 0, balance=balance, payer_has_code=has_code)
+    return AuthorizationState(
+        is_used=permit2.is_nonce_set(use, question.nonce),
+        balance=balance,
+        payer_has_code=has_code,
+        allowance=next(answers),
     )
 
 

@@ -5,20 +5,21 @@ The signed transaction is stored before it is broadcast, in the database transac
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telemetry import names
 from telemetry.logging import get_logger
-from x402.chain import multicall, receipts, tokens, transactions
+from x402.chain import multicall, permit2, permit2_receipts, receipts, tokens, transactions
 from x402.chain.network_settings import Network
 from x402.chain.rpc import RpcClient, RpcFailure
-from x402.facilitators import relayer_lease, transaction_rows
+from x402.facilitators import facilitated_rows, relayer_lease, transaction_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
-from x402.facilitators.transaction_rows import DuePayment, PendingTransaction
+from x402.facilitators.due_payments import DuePayment
+from x402.facilitators.transaction_rows import PendingTransaction
+from x402.protocol.payload import Authorization
 
-BATCH_LIMIT = 50  # gas of one batch stays below a quarter of a 30 M gas block (R26)
-GAS_PER_TRANSFER = 95_000  # measured: 90,500 for a payee that never held the token
+BATCH_LIMIT = 50
 GAS_PER_TRANSACTION = 60_000
 GAS_MARGIN_PERCENT = 130
 REBROADCAST_AFTER_SECONDS = 0.5
@@ -39,10 +40,11 @@ class DirectFacilitator:
 
     method = "direct"
 
-    def __init__(self, *, network: Network, rpc: RpcClient, private_key: str) -> None:
+    def __init__(self, *, network: Network, rpc: RpcClient, private_key: str, is_retired: bool = False) -> None:
         self._network = network
         self._rpc = rpc
         self._signer = transactions.Signer(private_key)
+        self._is_retired = is_retired
         self._epoch: int | None = None
         self._renew_at = 0.0
         self._next_nonce = 0
@@ -63,29 +65,36 @@ class DirectFacilitator:
         if not self._lead():
             return Submitted(payment_ids=(), is_leader=False)
         self._rebroadcast()
-        if not transaction_rows.is_anything_due(self._network.caip2):
-            return Submitted(payment_ids=(), is_leader=True)
-        fees = self._current_fees()
+        lead = transaction_rows.Lead(
+            self._network.caip2,
+            relayer=self.address,
+            epoch=self._epoch or 0,
+            leaves_to_remote=leaves_to_remote,
+            is_retired=self._is_retired,
+        )
+        sent: tuple[str, ...] = ()
         try:
-            stored = transaction_rows.store_batch(
-                transaction_rows.Lead(
-                    self._network.caip2,
-                    relayer=self.address,
-                    epoch=self._epoch or 0,
-                    leaves_to_remote=leaves_to_remote,
-                ),
-                limit=BATCH_LIMIT,
-                sign=lambda due: self._sign(due, nonce=self._next_nonce, fees=fees),
-            )
+            for rows in (transaction_rows, facilitated_rows):  # ours first; other sites' in a transaction of their own
+                if rows.is_anything_due(self._network.caip2):
+                    fees = self._current_fees()
+                    sent += self._send(rows.store_batch(lead, limit=BATCH_LIMIT, sign=self._signer_at(fees)))
         except transaction_rows.LeaseLost:
             self._epoch, self._pending = None, {}
             return Submitted(payment_ids=(), is_leader=False)
+        return Submitted(payment_ids=sent, is_leader=True)
+
+    def _signer_at(self, fees: transactions.Fees) -> Callable[[Sequence[DuePayment]], transactions.SignedTransaction]:
+        """Signs a batch with the next account nonce at these fees."""
+        return lambda due: self._sign(due, nonce=self._next_nonce, fees=fees)
+
+    def _send(self, stored: PendingTransaction | None) -> tuple[str, ...]:
+        """Broadcast a stored transaction and follow it; the payments it carries."""
         if stored is None:
-            return Submitted(payment_ids=(), is_leader=True)
+            return ()
         self._next_nonce = stored.nonce + 1
         self._pending[stored.nonce] = _Sent(stored)
         self._broadcast(self._pending[stored.nonce])
-        return Submitted(payment_ids=tuple(due.payment_id for due in stored.payments), is_leader=True)
+        return tuple(due.payment_id for due in stored.payments)
 
     def collect(self) -> Sequence[Outcome]:
         """Outcomes of every transaction that is mined deep enough. One batched RPC call; none when nothing pends."""
@@ -132,7 +141,9 @@ class DirectFacilitator:
 
     def _take_over(self) -> None:
         """A new epoch: follow what earlier leaders stored, and continue their nonces."""
-        pending = transaction_rows.pending_of(self._network.caip2, self.address)
+        pending = transaction_rows.pending_of(
+            self._network.caip2, self.address, others=facilitated_rows.members_of
+        )
         self._pending = {transaction.nonce: _Sent(transaction) for transaction in pending}
         on_chain = int(str(self._rpc.call("eth_getTransactionCount", [self.address, "pending"])), 16)
         self._next_nonce = max([on_chain, *(nonce + 1 for nonce in self._pending)])
@@ -150,12 +161,11 @@ class DirectFacilitator:
     def _sign(
         self, due: Sequence[DuePayment], *, nonce: int, fees: transactions.Fees
     ) -> transactions.SignedTransaction:
-        calls = [(payment.asset, tokens.transfer_with_authorization(payment.authorization)) for payment in due]
-        if len(calls) == 1:
-            [(target, calldata)] = calls
+        if len(due) == 1:
+            target, calldata = call_of(due[0])
         else:
-            target, calldata = self._network.multicall3, multicall.encode_aggregate3(calls)
-        gas = (GAS_PER_TRANSACTION + GAS_PER_TRANSFER * len(calls)) * GAS_MARGIN_PERCENT // 100
+            target, calldata = self._network.multicall3, batch_calldata(due)
+        gas = (GAS_PER_TRANSACTION + sum(payment.gas for payment in due)) * GAS_MARGIN_PERCENT // 100
         return self._signer.sign(
             transactions.Unsigned(
                 chain_id=self._network.chain_id, nonce=nonce, to=target, data=calldata, gas_limit=gas, fees=fees
@@ -193,17 +203,45 @@ class DirectFacilitator:
     def _read_receipt(self, sent: _Sent, receipt: Mapping[str, object]) -> None:
         transaction = sent.transaction
         transaction.note_receipt(receipt)
-        for due in transaction.payments:
-            log_index = receipts.transfer_of(receipt, asset=due.asset, authorization=due.authorization)
-            if log_index is None:
-                sent.outcomes.append(Failure(due.payment_id, "transaction_failed", transaction.transaction_hash))
-                continue
-            sent.outcomes.append(
-                Evidence(
-                    payment_id=due.payment_id,
-                    transaction_hash=transaction.transaction_hash,
-                    block_hash=transaction.block_hash,
-                    block_number=transaction.block_number or 0,
-                    log_index=log_index,
-                )
-            )
+        sent.outcomes = [self._outcome(due, transaction, receipt) for due in transaction.payments]
+
+    def _outcome(self, due: DuePayment, transaction: PendingTransaction, receipt: Mapping[str, object]) -> Outcome:
+        """What the receipt says of one of its payments. Raises RpcFailure when a nonce's bit cannot be read."""
+        log_index = self._log_index(due, transaction, receipt)
+        if log_index is None:
+            return Failure(due.payment_id, "transaction_failed", transaction.transaction_hash)
+        return Evidence(
+            payment_id=due.payment_id,
+            transaction_hash=transaction.transaction_hash,
+            block_hash=transaction.block_hash,
+            block_number=transaction.block_number or 0,
+            log_index=log_index,
+        )
+
+    def _log_index(self, due: DuePayment, transaction: PendingTransaction, receipt: Mapping[str, object]) -> int | None:
+        transfer = due.authorization
+        if isinstance(transfer, Authorization):
+            return receipts.transfer_of(receipt, asset=due.asset, authorization=transfer)
+        found = permit2_receipts.transfers_of(receipt, permit=transfer, amount=due.amount)
+        is_used = bool(found) and permit2_receipts.was_used_in(
+            self._rpc, permit=transfer, block_hash=transaction.block_hash, block_number=transaction.block_number or 0
+        )
+        return found[0] if is_used else None
+
+
+def batch_calldata(due: Sequence[DuePayment]) -> bytes:
+    """One call for several payments. Raises ValueError for `upto`, whose caller would then be Multicall3 (R2)."""
+    if any(payment.is_upto for payment in due):
+        raise ValueError("an upto payment is settled by a call of its own")
+    return multicall.encode_aggregate3([call_of(payment) for payment in due])
+
+
+def call_of(due: DuePayment) -> tuple[str, bytes]:
+    """Whom to call, and with what, so that this payment is made."""
+    transfer = due.authorization
+    if isinstance(transfer, Authorization):
+        return due.asset, tokens.transfer_with_authorization(transfer)
+    proxy = "0x" + permit2.proxy_of(transfer).hex()
+    if transfer.facilitator is None:
+        return proxy, permit2.settle_exact(transfer)
+    return proxy, permit2.settle_upto(transfer, amount=due.amount)

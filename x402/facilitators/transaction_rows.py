@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from django.db import connection, transaction
 
 from x402.chain.transactions import SignedTransaction
+from x402.facilitators import due_payments
+from x402.facilitators.due_payments import DuePayment, DueRow, due_payment, together
 from x402.facilitators.relayer_lease import LEASE_SECONDS, holder
 from x402.models import ChainTransaction, Relayer, SettlementAttempt, TransactionState
-from x402.protocol.payload import Authorization
 
 MINIMUM_LIFETIME_SECONDS = 6  # below this an authorization may expire between signing and inclusion
 
@@ -21,12 +22,9 @@ WITH lease AS (
   SELECT 1 AS held FROM x402_relayer
   WHERE network = %(network)s AND address = %(relayer)s AND holder = %(holder)s AND epoch = %(epoch)s FOR UPDATE
 ), due AS (
-SELECT id, asset, payer, pay_to, amount_micro_usdc, valid_after, valid_before, nonce, signature, payer_has_code
-FROM x402_payment
-WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND method = 'eip3009'
-  AND state IN ('verified', 'settlement_unknown')
-  AND lease_until > clock_timestamp()
-  AND (credit_applied_micro_usdc = 0 OR credit_held)
+SELECT <columns> FROM x402_payment
+WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND <is due>
+  AND (facilitator = %(relayer)s OR (facilitator = '' AND NOT %(is_retired)s))
   AND valid_before > extract(epoch FROM clock_timestamp()) + %(lifetime)s
   AND NOT EXISTS (SELECT FROM x402_remoteattempt AS attempt
     WHERE attempt.payment_id = x402_payment.id AND attempt.released_at IS NULL)
@@ -35,11 +33,10 @@ WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND method = 'eip3009
 ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 SELECT due.* FROM lease LEFT JOIN due ON true
-"""
+""".replace("<columns>", due_payments.COLUMNS).replace("<is due>", due_payments.IS_DUE)
 _ANY_DUE = """
-SELECT EXISTS (SELECT FROM x402_payment WHERE network = %s AND method = 'eip3009'
-  AND state IN ('verified', 'settlement_unknown') AND lease_until > clock_timestamp())
-"""
+SELECT EXISTS (SELECT FROM x402_payment WHERE network = %s AND <is due>)
+""".replace("<is due>", due_payments.IS_DUE)
 
 _STORE = """
 WITH stored AS (
@@ -54,7 +51,8 @@ WITH stored AS (
   FROM stored, unnest(%(ids)s::text[]) WITH ORDINALITY AS member(id, position)
 ), moved AS (
   UPDATE x402_payment SET state = 'settling', transaction_hash = %(hash)s, updated_at = clock_timestamp(),
-    first_broadcast_at = coalesce(first_broadcast_at, clock_timestamp())
+    first_broadcast_at = coalesce(first_broadcast_at, clock_timestamp()),
+    lease_until = CASE WHEN work = 'answered' THEN clock_timestamp() + interval '2 minutes' ELSE lease_until END
   WHERE id = ANY(%(ids)s::text[]) AND state IN ('verified', 'settlement_unknown') RETURNING id
 ), advanced AS (
   UPDATE x402_relayer SET next_nonce = %(nonce)s + 1,
@@ -67,23 +65,20 @@ SELECT (SELECT id FROM stored), (SELECT count(*) FROM moved)
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Who writes with which key, and whether payments that a remote facilitator may still take are left to it."""
+    """Who writes with which key, and whether payments that a remote facilitator may still take are left to it.
+
+    A retired key carries only what was signed for it (R2).
+    """
 
     network: str
     relayer: str
     epoch: int
     leaves_to_remote: bool = False
+    is_retired: bool = False
 
 
 class LeaseLost(Exception):
     """Raised when another process took the relayer key over while a batch was being made. Nothing was stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class DuePayment:
-    payment_id: str
-    asset: str
-    authorization: Authorization
 
 
 @dataclass(slots=True)
@@ -131,6 +126,7 @@ def store_batch(
                 "holder": holder(),
                 "epoch": lead.epoch,
                 "leaves_to_remote": lead.leaves_to_remote,
+                "is_retired": lead.is_retired,
                 "lifetime": MINIMUM_LIFETIME_SECONDS,
                 "limit": limit,
             },
@@ -138,7 +134,7 @@ def store_batch(
         rows = cursor.fetchall()
         if not rows:
             raise LeaseLost
-        due = _together([row for row in rows if row[0] is not None])
+        due = together([DueRow(*row) for row in rows if row[0] is not None])
         if not due:
             return None
         signed = sign(due)
@@ -170,38 +166,13 @@ def is_anything_due(network: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _together(rows: Sequence[tuple[object, ...]]) -> list[DuePayment]:
-    """The payments that may share a transaction: a payer with code goes alone (R26)."""
-    due: list[DuePayment] = []
-    for row in rows:
-        has_code = bool(row[9])
-        if has_code and due:
-            continue
-        due.append(_due_payment(row))
-        if has_code:
-            break
-    return due
+def pending_of(
+    network: str, relayer: str, *, others: Callable[[Sequence[ChainTransaction]], Mapping[int, tuple[DuePayment, ...]]]
+) -> list[PendingTransaction]:
+    """Every stored transaction of this key that is not known to be mined, oldest nonce first.
 
-
-def _due_payment(row: Sequence[object]) -> DuePayment:
-    payment_id, asset, payer, pay_to, amount, valid_after, valid_before, nonce, signature = row[:9]
-    return DuePayment(
-        payment_id=str(payment_id),
-        asset=str(asset),
-        authorization=Authorization(
-            from_=bytes.fromhex(str(payer)[2:]),
-            to=bytes.fromhex(str(pay_to)[2:]),
-            value=int(str(amount)),
-            valid_after=int(str(valid_after)),
-            valid_before=int(str(valid_before)),
-            nonce=bytes.fromhex(str(nonce)[2:]),
-            signature=bytes(signature) if isinstance(signature, bytes | memoryview) else b"",
-        ),
-    )
-
-
-def pending_of(network: str, relayer: str) -> list[PendingTransaction]:
-    """Every stored transaction of this key that is not known to be mined, oldest nonce first."""
+    `others` names whom a transaction carries that carries none of our payments.
+    """
     rows = list(
         ChainTransaction.objects.filter(
             network=network, relayer=relayer, state__in=[TransactionState.STORED, TransactionState.BROADCAST]
@@ -210,24 +181,10 @@ def pending_of(network: str, relayer: str) -> list[PendingTransaction]:
     attempts = SettlementAttempt.objects.filter(transaction__in=rows).select_related("payment").order_by("position")
     members: dict[int, list[DuePayment]] = {}
     for attempt in attempts:
-        paid = attempt.payment
-        members.setdefault(attempt.transaction_id, []).append(
-            _due_payment(
-                (
-                    paid.id,
-                    paid.asset,
-                    paid.payer,
-                    paid.pay_to,
-                    paid.amount_micro_usdc,
-                    paid.valid_after,
-                    paid.valid_before,
-                    paid.nonce,
-                    bytes(paid.signature),
-                )
-            )
-        )
+        members.setdefault(attempt.transaction_id, []).append(due_payment(attempt.payment))
+    carried = {row_id: tuple(payments) for row_id, payments in members.items()} | dict(others(rows))
     return [
-        PendingTransaction(row.pk, row.nonce, row.transaction_hash, bytes(row.raw), tuple(members.get(row.pk, ())))
+        PendingTransaction(row.pk, row.nonce, row.transaction_hash, bytes(row.raw), carried.get(row.pk, ()))
         for row in rows
     ]
 

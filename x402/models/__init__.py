@@ -1,6 +1,8 @@
 """Rows of the payment side: what was offered, what was paid, how it reached the chain, and what was answered."""
 
 from x402.models.answer import StoredAnswer
+from x402.models.exposure import Exposure
+from x402.models.facilitated import FacilitatedPayment, FacilitatedState
 from x402.models.payment import Payment, PaymentState
 from x402.models.quote import KeptQuote
 from x402.models.remote import RemoteAttempt, RemoteOutcome
@@ -9,6 +11,9 @@ from x402.models.settlement import ChainTransaction, ConsumedLog, Relayer, Settl
 __all__ = [
     "ChainTransaction",
     "ConsumedLog",
+    "Exposure",
+    "FacilitatedPayment",
+    "FacilitatedState",
     "KeptQuote",
     "Payment",
     "PaymentState",

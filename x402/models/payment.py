@@ -28,11 +28,38 @@ FINAL_STATES = frozenset({PaymentState.SERVED, PaymentState.CREDITED, PaymentSta
 
 class Method(models.TextChoices):
     EIP3009 = "eip3009", "EIP-3009 authorization"
+    PERMIT2 = "permit2", "Permit2 witness transfer"
     CREDIT_NOTES = "credit_notes", "Credit notes"
 
 
+ON_CHAIN = frozenset({Method.EIP3009, Method.PERMIT2})
+
+
+class SettleOrder(models.TextChoices):
+    """When the money moves: before the work, after it and before its answer, or later in a batch."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    DEFERRED = "deferred"
+
+
+class WorkState(models.TextChoices):
+    """How far the work of a payment is that settles after it; empty for one that settles before."""
+
+    NONE = "", "Not begun"
+    RUNNING = "running"
+    DONE = "done"  # the actual cost is stored and the answer is not released
+    ANSWERED = "answered"  # released before its settlement, and owed (`deferred` only)
+    FAILED = "failed"  # nothing will be settled
+
+
 class Payment(models.Model):
-    """Units: `*_micro_usdc` are millionths of a USDC. Times of the authorization are chain seconds."""
+    """Units: `*_micro_usdc` are millionths of a USDC. Times of the authorization are chain seconds.
+
+    `amount_micro_usdc` is the most the payer signed for; `actual_micro_usdc` what is settled of it, stored once, before
+    anything is signed (R2), and null while the whole amount is or the work has not said. `exposure_micro_usdc` is what
+    this payment takes of the deferred limits. `spendable_*` is what the payer could spend, and the block that said so.
+    """
 
     id = models.CharField(primary_key=True, max_length=40)
     state = models.CharField(max_length=20, choices=PaymentState.choices, default=PaymentState.VERIFIED)
@@ -55,6 +82,18 @@ class Payment(models.Model):
     valid_before = models.BigIntegerField(default=0)
     signature = models.BinaryField(default=b"")
     payer_has_code = models.BooleanField(default=False)
+    facilitator = models.CharField(max_length=42, blank=True, default="", db_default="")
+    spendable_micro_usdc = models.BigIntegerField(null=True)
+    spendable_block = models.BigIntegerField(null=True)
+
+    settle_order = models.CharField(
+        max_length=8, choices=SettleOrder.choices, default=SettleOrder.BEFORE, db_default=SettleOrder.BEFORE
+    )
+    work = models.CharField(
+        max_length=8, choices=WorkState.choices, blank=True, default=WorkState.NONE, db_default=WorkState.NONE
+    )
+    actual_micro_usdc = models.BigIntegerField(null=True)
+    exposure_micro_usdc = models.BigIntegerField(default=0, db_default=0)
 
     request_hash = models.CharField(max_length=64)
     request_method = models.CharField(max_length=8)
@@ -96,6 +135,16 @@ class Payment(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(state__in=PaymentState.values), name="x402_payment_state_known"),
             models.CheckConstraint(condition=models.Q(attempt__gte=1), name="x402_payment_attempt_positive"),
+            models.CheckConstraint(
+                condition=models.Q(actual_micro_usdc__isnull=True)
+                | models.Q(actual_micro_usdc__gte=0, actual_micro_usdc__lte=models.F("amount_micro_usdc")),
+                name="x402_payment_actual_within_signed",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(exposure_micro_usdc__gte=0)
+                & models.Q(exposure_micro_usdc__lte=models.F("amount_micro_usdc")),
+                name="x402_payment_exposure_within_signed",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -106,6 +155,21 @@ class Payment(models.Model):
                 name="x402_payment_open",
             ),
             models.Index(fields=["payer", "-created_at"], name="x402_payment_by_payer"),
+            models.Index(
+                fields=["payer"],
+                condition=models.Q(state__in=["verified", "settling", "settlement_unknown"]),
+                name="x402_payment_outstanding",
+            ),
+            models.Index(
+                fields=["payer", "-block_number"],
+                condition=models.Q(block_number__isnull=False),
+                name="x402_payment_by_payer_block",
+            ),
+            models.Index(
+                fields=["network", "block_number"],
+                condition=models.Q(exposure_micro_usdc__gt=0),
+                name="x402_payment_exposed",
+            ),
             models.Index(fields=["-created_at"], name="x402_payment_newest"),
             models.Index(fields=["transaction_hash"], name="x402_payment_by_transaction"),
             models.Index(fields=["correlation_id"], name="x402_payment_by_correlation"),
@@ -125,7 +189,12 @@ class Payment(models.Model):
     @property
     def held_micro_usdc(self) -> int:
         """What is held for this call once it is settled: money from the chain plus the credit applied to it."""
-        return self.amount_micro_usdc + self.credit_applied_micro_usdc
+        return self.due_micro_usdc + self.credit_applied_micro_usdc
+
+    @property
+    def due_micro_usdc(self) -> int:
+        """What the chain is to move: the actual cost where the payer signed a maximum, else the whole amount."""
+        return self.amount_micro_usdc if self.actual_micro_usdc is None else self.actual_micro_usdc
 
     @property
     def is_final(self) -> bool:

@@ -9,7 +9,7 @@ Fields of the wrong shape are refused with the specification's `invalid_payload`
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.headers import PaymentHeader
@@ -45,6 +45,11 @@ class Authorization:
         if not all(0 <= number < UINT256_LIMIT for number in (self.value, self.valid_after, self.valid_before)):
             raise ValueError("an authorization's numbers are uint256")
 
+    @property
+    def nonce_bytes(self) -> bytes:
+        """The nonce as it stands in a replay key (rule R18)."""
+        return self.nonce
+
 
 @dataclass(frozen=True, slots=True)
 class Permit2Authorization:
@@ -62,9 +67,22 @@ class Permit2Authorization:
     signature: bytes
 
     @property
+    def value(self) -> int:
+        """The most this permit can move; `exact` moves all of it, `upto` what the work cost."""
+        return self.amount
+
+    @property
+    def valid_before(self) -> int:
+        """The first second at which it moves nothing any more: Permit2 still takes its deadline's own second."""
+        return self.deadline + 1
+
+    @property
     def nonce_bytes(self) -> bytes:
         """The nonce as it stands in a replay key (rule R18)."""
         return self.nonce.to_bytes(32, "big")
+
+
+SignedTransfer: TypeAlias = Authorization | Permit2Authorization
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,7 @@ class Payload:
     version: int
     scheme: str
     network: str
-    authorization: Authorization | Permit2Authorization
+    authorization: SignedTransfer
     document: JsonObject
     accepted: AcceptedTerms | None = None
     resource_url: str | None = None
@@ -249,7 +267,7 @@ def read_accepted(terms: JsonObject) -> AcceptedTerms:
     )
 
 
-def _read_signed(signed: JsonObject, *, scheme: str) -> Authorization | Permit2Authorization:
+def _read_signed(signed: JsonObject, *, scheme: str) -> SignedTransfer:
     if "authorization" in signed and "permit2Authorization" in signed:
         raise _invalid("payload holds two authorizations")
     if "permit2Authorization" in signed:

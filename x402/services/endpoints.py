@@ -33,11 +33,30 @@ class FixedPrice:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
+    """`scheme` is the one offered first; `settle` says whether the money moves before, after or long after the work."""
+
     price: Price
     description: str
     mime_type: str
     on_crash: str
     atomic: bool = True
+    scheme: str = "exact"
+    settle: str = "before"
+
+
+def settle_order_of(scheme: str, settle: str | None) -> str:
+    """When payments of an endpoint settle. Raises ValueError for words that do not exist or do not go together.
+
+    The cost of an `upto` call is known only after its work, so it never settles before (R12).
+    """
+    if scheme not in ("exact", "upto"):
+        raise ValueError(f"scheme must be 'exact' or 'upto', not {scheme!r}")
+    chosen = settle or ("after" if scheme == "upto" else "before")
+    if chosen not in ("before", "after", "deferred"):
+        raise ValueError(f"settle must be 'before', 'after' or 'deferred', not {settle!r}")
+    if scheme == "upto" and chosen == "before":
+        raise ValueError("scheme='upto' settles what the work cost: use settle='after' or 'deferred'")
+    return chosen
 
 
 def price_of(price: object) -> Price:

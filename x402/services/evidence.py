@@ -16,29 +16,17 @@ from x402.chain.rpc import RpcClient, RpcFailure
 from x402.chain.verification_state import authorization_state
 from x402.facilitators.base import Evidence
 from x402.models import Payment, PaymentState
-from x402.protocol.payload import Authorization
+from x402.models.signed_transfer import signed_transfer
 from x402.selectors.payments import payment_of
-from x402.services import mixed_payments
+from x402.services import mixed_payments, nonce_uses
 from x402.services.facilitator_choice import rpc_of
+from x402.services.nonce_uses import Sought
 from x402.services.settlement import book_evidence
 
 SEARCH_SECONDS = 3_600  # how far back a use of the nonce is looked for, beyond the row's own age
 SEARCH_MARGIN_BLOCKS = 50
 
 log = get_logger(__name__)
-
-
-def authorization_of(payment: Payment) -> Authorization:
-    """The signed authorization this row was made from."""
-    return Authorization(
-        from_=bytes.fromhex(payment.payer[2:]),
-        to=bytes.fromhex(payment.pay_to[2:]),
-        value=payment.amount_micro_usdc,
-        valid_after=payment.valid_after,
-        valid_before=payment.valid_before,
-        nonce=bytes.fromhex(payment.nonce[2:]),
-        signature=bytes(payment.signature),
-    )
 
 
 def resolve(payment: Payment) -> str:
@@ -57,37 +45,48 @@ def resolve(payment: Payment) -> str:
 
 
 def _look(payment: Payment, network: Network, rpc: RpcClient) -> None:
-    authorization = authorization_of(payment)
-    latest = authorization_state(rpc, authorization, asset=payment.asset, multicall3=network.multicall3)
+    transfer = signed_transfer(payment)
+    latest = authorization_state(rpc, transfer, asset=payment.asset, multicall3=network.multicall3)
     if latest.authorizations[0].is_used:
-        blocks_back = int((_age_seconds(payment) + SEARCH_SECONDS) / network.block_seconds) + SEARCH_MARGIN_BLOCKS
-        use = receipts.find_use(
+        use = nonce_uses.find_use(
             rpc,
-            asset=payment.asset,
-            authorization=authorization,
-            from_block=max(0, latest.block.number - blocks_back),
+            _sought(payment),
+            from_block=_first_block(payment, network, newest=latest.block.number),
             to_block=latest.block.number,
         )
         if use is not None and use.use is Use.PAID:
             if latest.block.number - use.log.block_number + 1 >= network.confirmations:
                 book_evidence([_evidence(payment, use.log)])
             return
-    _bury_if_dead(payment, network, rpc, authorization)
+    _bury_if_dead(payment, network, rpc)
 
 
-def _bury_if_dead(payment: Payment, network: Network, rpc: RpcClient, authorization: Authorization) -> None:
+def _bury_if_dead(payment: Payment, network: Network, rpc: RpcClient) -> None:
     """Dead only at a finalized block: used for something else, or ended unused (R5)."""
     final = authorization_state(
-        rpc, authorization, asset=payment.asset, multicall3=network.multicall3, block=network.finality_tag
+        rpc,
+        signed_transfer(payment),
+        asset=payment.asset,
+        multicall3=network.multicall3,
+        block=network.finality_tag,
     )
     if final.authorizations[0].is_used:
-        use = receipts.find_use(
-            rpc, asset=payment.asset, authorization=authorization, from_block=0, to_block=final.block.number
-        )
-        if use is not None and use.use is not Use.PAID:
-            bury(payment, reason="authorization_canceled" if use.use is Use.CANCELED else "nonce_already_used")
+        first = _first_block(payment, network, newest=final.block.number)
+        reason = nonce_uses.why_it_cannot_pay(rpc, _sought(payment), from_block=first, to_block=final.block.number)
+        if reason is not None:
+            bury(payment, reason=reason)
     elif final.block.timestamp >= payment.valid_before:
         bury(payment, reason="authorization_expired")
+
+
+def _sought(payment: Payment) -> Sought:
+    return Sought(payment.network, payment.asset, signed_transfer(payment), payment.due_micro_usdc, payment.pk)
+
+
+def _first_block(payment: Payment, network: Network, *, newest: int) -> int:
+    """Where a search for the use of this nonce begins: well before its row, when it was seen unused."""
+    blocks_back = int((_age_seconds(payment) + SEARCH_SECONDS) / network.block_seconds) + SEARCH_MARGIN_BLOCKS
+    return max(0, newest - blocks_back)
 
 
 def bury(payment: Payment, *, reason: str) -> bool:

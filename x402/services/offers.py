@@ -17,16 +17,16 @@ from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.problem import MEDIA_TYPE, problem_body
 from telemetry.tracing import annotate, inject_context, traced
-from x402.chain.network_settings import Asset, Network, networks
+from x402.chain.network_settings import Network, default_network, networks
 from x402.pricing import Quotation
 from x402.protocol import headers, quote_token, siwx
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, Resource, payment_required_v1, payment_required_v2
-from x402.protocol.strict_json import JsonValue
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 from x402.services.responses import keep_private, unpriceable
+from x402.services.ways_to_pay import requirements_of, ways_offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +89,18 @@ def make_offer(
             mime_type=endpoint.mime_type,
         ),
         accepts=tuple(
-            requirements_for(network, asset, amount_micro_usdc=quote.amount_micro_usdc, token=token)
-            for network in networks().values()
+            requirements_of(way, network, asset, amount_micro_usdc=quote.amount_micro_usdc, token=token)
+            for network in _default_first()
             for asset in network.assets
+            for way in ways_offered(endpoint, asset)
         ),
     )
 
 
-def requirements_for(network: Network, asset: Asset, *, amount_micro_usdc: int, token: str = "") -> Requirements:
-    """What paying `amount_micro_usdc` in this asset means on the wire; with the quote to echo when there is one."""
-    extra: dict[str, JsonValue] = {"name": asset.name, "version": asset.version}
-    if token:
-        extra["quote"] = token
-    return Requirements(
-        scheme="exact",
-        network=network.caip2,
-        asset=asset.address,
-        amount=amount_micro_usdc,
-        pay_to=network.pay_to,
-        max_timeout_seconds=loa("QUOTE_TTL_SECONDS"),
-        extra=extra,
-    )
+def _default_first() -> list[Network]:
+    """All networks; most clients take the first offer they can pay, so the site's own choice stands first."""
+    first = default_network()
+    return [first, *(network for network in networks().values() if network is not first)]
 
 
 def challenge(

@@ -6,14 +6,14 @@ nothing here, but it is not kept either: the payer gets it back as a note of kin
 """
 
 from billing.domain.errors import LostLease
-from x402.chain import receipts
 from x402.chain.receipts import Log, Use
 from x402.chain.rpc import OutcomeUnknown, number_of
-from x402.models import ConsumedLog, Payment, PaymentState
+from x402.models import Payment, PaymentState
 from x402.protocol.quote_token import QuoteToken
-from x402.services import evidence, verification
+from x402.services import evidence, nonce_uses, verification
 from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
+from x402.services.nonce_uses import Sought
 from x402.services.paid_requests import PaidRequest
 from x402.services.serving import credit_failed_work
 from x402.services.verification import Agreed, NonceAlreadyUsed, Presented
@@ -31,7 +31,7 @@ def recognise(
     Locks nothing; of concurrent calls for one authorization one inserts.
     """
     log = _transfer(presented)
-    if log is None or _is_consumed(presented, log):
+    if log is None or not nonce_uses.is_free(presented.network.caip2, log):
         raise used
     is_for_this = (
         used.quote is not None
@@ -68,20 +68,10 @@ def _transfer(presented: Presented) -> Log | None:
     network, rpc = presented.network, rpc_of(presented.network.caip2)
     newest = number_of(rpc.call("eth_blockNumber"))
     blocks_back = int(evidence.SEARCH_SECONDS / network.block_seconds)
-    use = receipts.find_use(
-        rpc,
-        asset=presented.asset.address,
-        authorization=presented.authorization,
-        from_block=max(0, newest - blocks_back),
-        to_block=newest,
-    )
+    transfer = presented.authorization
+    sought = Sought(network.caip2, presented.asset.address, transfer, transfer.value)
+    use = nonce_uses.find_use(rpc, sought, from_block=max(0, newest - blocks_back), to_block=newest)
     return use.log if use is not None and use.use is Use.PAID else None
-
-
-def _is_consumed(presented: Presented, log: Log) -> bool:
-    return ConsumedLog.objects.filter(
-        network=presented.network.caip2, transaction_hash=log.transaction_hash, log_index=log.log_index
-    ).exists()
 
 
 def _is_older(presented: Presented, *, quote: QuoteToken, log: Log) -> bool:

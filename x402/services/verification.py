@@ -19,29 +19,26 @@ from telemetry.identifiers import new_id, new_payment_id
 from telemetry.tracing import annotate, inject_context, traced
 from x402.chain.network_settings import Asset, Network, network_of, networks
 from x402.chain.rpc import RpcFailure
-from x402.chain.verification_state import (
-    AuthorizationState,
-    authorization_state,
-    require_payable,
-    verify_chain_state,
-)
+from x402.chain.verification_state import AuthorizationState, ChainState, authorization_state, require_payable
 from x402.facilitators import remote_rows
 from x402.models import Payment, PaymentState, SettlementAttempt
+from x402.models.payment import SettleOrder
+from x402.models.signed_transfer import signed_transfer
 from x402.pricing import Quotation
 from x402.protocol import quote_token
 from x402.protocol.errors import MalformedPayment, PaymentRefused, QuoteRefused
-from x402.protocol.payload import Authorization, Payload, read_payload
+from x402.protocol.payload import Payload, Permit2Authorization, SignedTransfer, read_payload
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, require_accepted
-from x402.protocol.schemes import exact_eip3009
-from x402.protocol.schemes.exact_eip3009 import ChainQuestions
+from x402.protocol.schemes.exact_eip3009 import SETTLEMENT_BUDGET_SECONDS
 from x402.selectors.payments import payment_by_replay_key
-from x402.services import payment_rows
+from x402.services import payment_rows, ways_to_pay
 from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
 from x402.services.keys import hash_of
-from x402.services.offers import quote_keys, requirements_for
+from x402.services.offers import quote_keys
 from x402.services.paid_requests import PaidRequest
+from x402.services.ways_to_pay import Way
 
 CLAIM_MARGIN_SECONDS = 5
 BLOCKS_TO_INCLUDE = 2
@@ -54,7 +51,8 @@ class Presented:
     """A decoded payment whose signature holds."""
 
     payload: Payload
-    authorization: Authorization
+    authorization: SignedTransfer
+    way: Way
     network: Network
     asset: Asset
     quote_token: str
@@ -62,10 +60,14 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was agreed before the payment: the quote it echoes, if any, and the version of the price it was made for."""
+    """What was agreed before the payment: the quote it echoes, if any, and the version of the price it was made for.
+
+    `seen` is what the chain said of the payer then; without it the money has moved already.
+    """
 
     quote: QuoteToken | None
     price_version: int
+    seen: ChainState | None = None
 
 
 class NonceAlreadyUsed(Exception):
@@ -91,26 +93,26 @@ def decode(incoming: PaidRequest) -> Presented:
     asset = network.asset_at(payload.accepted.asset) if payload.accepted else network.assets[0]
     if asset is None:
         raise PaymentRefused("invalid_payment_requirements", "This asset is not offered.")
-    if payload.scheme != "exact":
-        raise PaymentRefused("unsupported_scheme", "The offer is exact.")
-    authorization = payload.exact
-    exact_eip3009.require_signature(requirements_for(network, asset, amount_micro_usdc=0), authorization)
+    way = ways_to_pay.way_of(payload)
+    ways_to_pay.require_signature(
+        ways_to_pay.requirements_of(way, network, asset, amount_micro_usdc=0), payload.authorization
+    )
     incoming.quote_token = payload.quote_token or ""
     if payload.payment_identifier:
         identifier = hash_of(payload.payment_identifier)
         if incoming.key_hash not in ("", identifier):
             raise MalformedPayment("ambiguous_payment", "Idempotency-Key and payment-identifier differ.")
         incoming.key_hash = identifier
-    return Presented(payload, authorization, network, asset, incoming.quote_token)
+    return Presented(payload, payload.authorization, way, network, asset, incoming.quote_token)
 
 
 def known_payment(presented: Presented) -> Payment | None:
     """The row of this authorization, whatever its spelling (R18), or None."""
     return payment_by_replay_key(
         presented.network.caip2,
-        verifying_contract=presented.asset.address.lower(),
+        verifying_contract=ways_to_pay.verifying_contract_of(presented.way, presented.asset),
         payer="0x" + presented.authorization.from_.hex(),
-        nonce="0x" + presented.authorization.nonce.hex(),
+        nonce="0x" + presented.authorization.nonce_bytes.hex(),
     )
 
 
@@ -126,7 +128,10 @@ def verify(
     quote = _quote_of(presented, incoming)
     agreed = _agreed_price(presented, incoming, endpoint, quotation=quotation, quote=quote)
     credit_applied = quote.credit_applied_micro_usdc if quote else 0
-    requirements = requirements_for(
+    if presented.way not in ways_to_pay.ways_offered(endpoint, presented.asset):
+        raise PaymentRefused("unsupported_scheme", "This resource does not offer to be paid this way.")
+    requirements = ways_to_pay.requirements_of(
+        presented.way,
         presented.network,
         presented.asset,
         amount_micro_usdc=agreed.max_cost_micro_usdc - credit_applied,
@@ -142,7 +147,7 @@ def verify(
     if seen.authorizations[0].is_used:
         raise NonceAlreadyUsed(quote, agreed.price_version)
     _require_chain(presented, seen.authorizations[0], chain_now=seen.block.timestamp)
-    return insert(presented, incoming=incoming, endpoint=endpoint, agreed=Agreed(quote, agreed.price_version))
+    return insert(presented, incoming=incoming, endpoint=endpoint, agreed=Agreed(quote, agreed.price_version, seen))
 
 
 def _quote_of(presented: Presented, incoming: PaidRequest) -> QuoteToken | None:
@@ -198,15 +203,15 @@ def _require_terms(presented: Presented, incoming: PaidRequest, requirements: Re
         require_accepted(requirements, payload.accepted)
     if payload.resource_url is not None and payload.resource_url != incoming.url:
         raise PaymentRefused("resource_mismatch", "This payment is for another resource.")
-    exact_eip3009.require_terms(requirements, presented.authorization)
+    ways_to_pay.require_terms(requirements, presented.authorization)
     if presented.authorization.value > loa("PAYMENT_CEILING_MICRO_USDC"):
         raise PaymentRefused("invalid_exact_evm_payload_authorization_value", "The payment is above the ceiling.")
     if presented.authorization.valid_before > int(time.time()) + LONGEST_LIFE_SECONDS:
         raise PaymentRefused(
             "invalid_exact_evm_payload_authorization_valid_before", "An authorization must end within 24 hours."
         )
-    budget = exact_eip3009.SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
-    exact_eip3009.require_window(presented.authorization, now=int(time.time()), settlement_budget_seconds=budget)
+    budget = SETTLEMENT_BUDGET_SECONDS + int(BLOCKS_TO_INCLUDE * presented.network.block_seconds)
+    ways_to_pay.require_window(presented.authorization, now=int(time.time()), settlement_budget_seconds=budget)
 
 
 def _require_chain(presented: Presented, state: AuthorizationState, *, chain_now: int) -> None:
@@ -228,13 +233,17 @@ def _row(
     correlation_id = quote.quote_id if quote else new_id("quo")
     bind_correlation_id(correlation_id)
     trace = inject_context() or propagation.unpacked(quote.trace_context if quote else None)
+    is_permit2 = isinstance(authorization, Permit2Authorization)
+    facilitator = authorization.facilitator if is_permit2 else None
     payment = Payment(
         id=new_payment_id(),
+        method=presented.way.method,
+        scheme=presented.way.scheme,
         protocol_version=presented.payload.version,
         network=presented.network.caip2,
-        verifying_contract=presented.asset.address.lower(),
+        verifying_contract=ways_to_pay.verifying_contract_of(presented.way, presented.asset),
         payer=payer,
-        nonce="0x" + authorization.nonce.hex(),
+        nonce="0x" + authorization.nonce_bytes.hex(),
         asset=presented.asset.address.lower(),
         pay_to=presented.network.pay_to.lower(),
         amount_micro_usdc=authorization.value,
@@ -242,6 +251,10 @@ def _row(
         valid_after=authorization.valid_after,
         valid_before=authorization.valid_before,
         signature=authorization.signature,
+        facilitator="0x" + facilitator.hex() if facilitator else "",
+        spendable_micro_usdc=agreed.seen.authorizations[0].spendable if agreed.seen else None,
+        spendable_block=agreed.seen.block.number if agreed.seen else None,
+        settle_order=endpoint.settle if agreed.seen else SettleOrder.BEFORE,
         request_hash=incoming.request_hash,
         request_method=incoming.priced.method[:8],
         request_path=incoming.priced.path[:512],
@@ -313,7 +326,7 @@ def may_be_sent_again(payment: Payment) -> bool:
     if not remote_rows.may_be_released(payment.pk):
         return False
     try:
-        require_payable(_chain_state(payment), value=payment.amount_micro_usdc)
+        require_payable(_chain_state(payment), value=payment.due_micro_usdc)
     except (RpcFailure, PaymentRefused):
         return False
     remote_rows.close([payment.pk])
@@ -321,14 +334,12 @@ def may_be_sent_again(payment: Payment) -> bool:
 
 
 def _chain_state(payment: Payment) -> AuthorizationState:
-    question = ChainQuestions(
-        asset=bytes.fromhex(payment.asset[2:]),
-        payer=bytes.fromhex(payment.payer[2:]),
-        nonce=bytes.fromhex(payment.nonce[2:]),
-        value=payment.amount_micro_usdc,
-    )
-    multicall3 = networks()[payment.network].multicall3
-    return verify_chain_state(rpc_of(payment.network), [question], multicall3=multicall3).authorizations[0]
+    return authorization_state(
+        rpc_of(payment.network),
+        signed_transfer(payment),
+        asset=payment.asset,
+        multicall3=networks()[payment.network].multicall3,
+    ).authorizations[0]
 
 
 def renew_claim(payment: Payment) -> None:

@@ -116,7 +116,7 @@ def test_a_maximum_that_others_could_settle_is_refused(facilitator):
     with pytest.raises(PaymentRefused) as refused:
         upto.require_valid(requirements(scheme="upto"), authorization, relayers=[RELAYER, upto.MULTICALL3], now=NOW)
 
-    assert refused.value.reason == ("invalid_permit2_spender")
+    assert refused.value.reason == ("upto_facilitator_mismatch")
 
 
 def test_a_rotated_relayer_key_stays_good_while_it_is_listed():

@@ -18,12 +18,16 @@ SETTLEMENT_BUDGET_SECONDS: Final = 6  # the specification's margin; callers add 
 
 @dataclass(frozen=True, slots=True)
 class ChainQuestions:
-    """What must still be true on the chain: nonce unused, balance at least `value`, payer without code."""
+    """What must still be true on the chain: nonce unused, balance at least `value`, payer without code.
+
+    With `through_permit2` the nonce is Permit2's, and the payer's allowance to it must cover `value` as well.
+    """
 
     asset: bytes
     payer: bytes
     nonce: bytes
     value: int
+    through_permit2: bool = False
 
 
 def digest(requirements: Requirements, authorization: Authorization) -> bytes:

@@ -33,6 +33,12 @@ def digest(authorization: Permit2Authorization, *, chain_id: int) -> bytes:
     )
 
 
+def require_facilitator(authorization: Permit2Authorization, *, relayers: Collection[bytes]) -> None:
+    """Refuse a witness that names anyone but a key of ours, Multicall3 above all (R2). Raises PaymentRefused."""
+    if authorization.facilitator == MULTICALL3 or authorization.facilitator not in relayers:
+        raise PaymentRefused("upto_facilitator_mismatch", "witness.facilitator is not a key of this facilitator")
+
+
 def require_valid(
     requirements: Requirements,
     authorization: Permit2Authorization,
@@ -45,8 +51,7 @@ def require_valid(
 
     Raises PaymentRefused. Source: x402 scheme_upto_evm.
     """
-    if authorization.facilitator == MULTICALL3 or authorization.facilitator not in relayers:
-        raise PaymentRefused("invalid_permit2_spender", "witness.facilitator is not a key of this facilitator")
+    require_facilitator(authorization, relayers=relayers)
     exact_permit2.require_terms(requirements, authorization, spender=UPTO_PROXY)
     exact_permit2.require_window(authorization, now=now, settlement_budget_seconds=settlement_budget_seconds)
     exact_permit2.require_signer(digest(authorization, chain_id=requirements.chain_id), authorization)
