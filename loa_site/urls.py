@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-from loa_site import problems
 from loa_site.api_schema import DocsView, SchemaView
+from x402.api.problem_pages import problem_index, problem_page
 
 api_v1 = [
     path("auth/", include("accounts.api.urls")),
@@ -20,12 +20,14 @@ api_v1 = [
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
-    path("problems/", problems.problem_index, name="problem-index"),
-    path("problems/<slug:slug>", problems.problem_page, name="problem-page"),
+    path("problems/", problem_index, name="problem-index"),
+    path("problems/<slug:slug>", problem_page, name="problem-page"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),
+    path("facilitator/", include("x402.api.facilitator_urls")),
+    path("v1/", include("inference.api.openai")),
     path("", include("loa_site.security.urls")),
     path("", include("loa_site.health.urls")),
 ]

@@ -30,7 +30,7 @@ from x402.services.refusals import REFUSALS, response_of
 log = structlog.get_logger(__name__)
 
 JSON = "application/json"
-View = Callable[[HttpRequest], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
 
 
 class PaidHttpRequest(HttpRequest):
@@ -43,14 +43,14 @@ def takes_json_posts(view: View) -> View:
     """Refuse other methods (405) and media types (415) before anything is priced; OPTIONS is never paid for."""
 
     @wraps(view)
-    def guarded(request: HttpRequest) -> HttpResponseBase:
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if request.method == "OPTIONS":
             return HttpResponse(status=204, headers={"Allow": "POST, OPTIONS"})
         if request.method != "POST":
             return problem_response("method_not_allowed", headers={"Allow": "POST, OPTIONS"})
         if (request.content_type or "").lower() != JSON:
             return problem_response("unsupported_media_type", detail=f"Send the body as {JSON}.", accepted=[JSON])
-        return view(request)
+        return view(request, *args, **kwargs)
 
     exempt: View = csrf_exempt(transaction.non_atomic_requests(guarded))
     return exempt

@@ -6,10 +6,11 @@ refused, because a misspelt `max_tokens` would silently buy another amount than 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference.domain.errors import InvalidChatRequest
-from inference.domain.tokens import count_prompt_tokens
+from inference.domain.tokens import count_prompt_tokens, count_tokens
+from x402.protocol.strict_json import JsonObject, JsonValue, canonical_bytes
 
 DEFAULT_MAX_TOKENS = 512  # what an answer may have when the buyer says nothing: a page of text
 LARGEST_MAX_TOKENS = 10_000_000  # beyond any model; keeps arithmetic and messages small
@@ -20,25 +21,66 @@ FIELDS = ("model", "prompt", "messages", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model asked for; `arguments` is the text it wrote, which need not be JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def to_json(self) -> JsonObject:
+        """As the OpenAI interface writes it."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation. `tool_call_id` names the call whose result this is."""
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+    @property
+    def read_text(self) -> str:
+        """Everything of it that a model reads: what was said, and the calls that were asked for."""
+        return self.content + "".join(f"{call.name}{call.arguments}" for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What was asked; `model` and `max_tokens` are None where the buyer left the choice to us."""
+    """What was asked; `model` and `max_tokens` are None where the buyer left the choice to us.
+
+    `tools` and `options` (temperature, stop …) go to the upstream as they came. `own_key` is the id of a key of the
+    buyer's own, where the upstream shall be paid by the buyer (BYOK).
+    """
 
     messages: tuple[Message, ...]
     model: str | None
     max_tokens: int | None
+    tools: tuple[JsonObject, ...] = ()
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
+    is_stream: bool = False
+    includes_usage: bool = False
+    own_key: str = ""
 
     @property
     def input_tokens(self) -> int:
-        """Tokens a model reads for this request, by our own count."""
-        return count_prompt_tokens(message.content for message in self.messages)
+        """Tokens a model reads for this request, by our own count: its turns, its tools and the form it asks for."""
+        read = count_prompt_tokens(message.read_text for message in self.messages)
+        forms = [*self.tools, *(value for value in self.options.values() if isinstance(value, dict))]
+        return read + sum(count_tokens(canonical_bytes(form).decode()) for form in forms)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The capabilities a model must have to answer it, beyond chatting, which all have."""
+        talks_of_tools = self.tools or any(message.tool_calls or message.tool_call_id for message in self.messages)
+        return frozenset({"tools"} if talks_of_tools else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +101,7 @@ def parse_chat_request(body: object) -> ChatRequest:
         name = _shown(unknown[0])
         known = ", ".join(FIELDS)
         raise InvalidChatRequest("invalid_parameters", f"Unknown field {name}. Known fields: {known}.", field=name)
-    return ChatRequest(messages=_messages(body), model=_model(body), max_tokens=_max_tokens(body))
+    return ChatRequest(messages=_messages(body), model=_model(body), max_tokens=read_max_tokens(body))
 
 
 def allowed_output_tokens(request: ChatRequest, limits: ModelLimits) -> int:
@@ -135,7 +177,8 @@ def _model(body: Mapping[str, object]) -> str | None:
     return name
 
 
-def _max_tokens(body: Mapping[str, object]) -> int | None:
+def read_max_tokens(body: Mapping[str, object]) -> int | None:
+    """The longest answer that is wished, or None. Raises InvalidChatRequest. Units: tokens."""
     if "max_tokens" not in body:
         return None
     value = body["max_tokens"]

@@ -50,6 +50,12 @@ class UpstreamRefused(UpstreamError):
     code = "upstream_refused"
 
 
+class UpstreamMisconfigured(UpstreamRefused):
+    """Raised when the upstream does not know our key or the model's name: another upstream may still answer."""
+
+    code = "upstream_misconfigured"
+
+
 class UpstreamGarbage(UpstreamError):
     """Raised when the upstream's answer does not have the shape its interface promises."""
 

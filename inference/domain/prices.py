@@ -7,6 +7,7 @@ the charge rounded down, never less than one unit.
 from dataclasses import dataclass
 
 from x402.pricing import (
+    MINIMUM_CHARGE,
     PARITY,
     Rounding,
     TokenPrice,
@@ -26,10 +27,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class PriceVersion:
-    """A model's prices as one version of the catalogue has them."""
+    """A model's prices as one version of the catalogue has them.
+
+    `own_key_micro_usd` is what a call costs whose tokens the buyer pays for with a key of its own. Units: MicroUSD.
+    """
 
     version: int
     price: TokenPrice
+    own_key_micro_usd: int = 0
+
+    def own_key_cost(self) -> int:
+        """What a call with the buyer's own key costs, whatever its tokens. Units: MicroUSDC."""
+        return to_micro_usdc(max(self.own_key_micro_usd, MINIMUM_CHARGE), rate=PARITY, rounding=Rounding.UP).amount
 
     def maximum_cost(self, allowed: Usage) -> int:
         """The most a call can cost that may consume `allowed`; rounded up. Units: MicroUSDC."""

@@ -1,5 +1,6 @@
-"""Rows of the catalogue: the models that are sold and the versions of their prices."""
+"""The catalogue's rows, and what each paid call consumed."""
 
-from inference.models.catalogue import Model, ModelPrice
+from inference.models.catalogue import Model, ModelPrice, ModelRoute
+from inference.models.usage import CallUsage
 
-__all__ = ["Model", "ModelPrice"]
+__all__ = ["CallUsage", "Model", "ModelPrice", "ModelRoute"]

@@ -7,7 +7,8 @@ holds within that second.
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.utils import timezone
@@ -22,13 +23,20 @@ SNAPSHOT_SECONDS = 1.0  # how long a price change may take to be quoted everywhe
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Someone who answers for a model, and what they call it."""
+
+    upstream: str
+    upstream_model: str
+
+
+@dataclass(frozen=True, slots=True)
 class OfferedModel:
-    """A model with its current price and who answers for it."""
+    """A model with its current price and who answers for it, in the order in which they are asked."""
 
     limits: ModelLimits
     price: PriceVersion
-    upstream: str
-    upstream_model: str
+    routes: tuple[Route, ...]
     capabilities: tuple[str, ...]
 
     @property
@@ -81,8 +89,14 @@ def payable_price(name: str, *, version: int) -> PriceVersion | None:
 
 def paid_model(name: str, *, version: int) -> OfferedModel | None:
     """A model as a payment bought it: at that version, even when it was revoked or withdrawn since."""
-    row = ModelPrice.objects.filter(model__name=name, version=version).select_related("model").first()
+    rows = ModelPrice.objects.filter(model__name=name, version=version)
+    row = rows.select_related("model").prefetch_related("model__routes").first()
     return None if row is None else _offered(row.model, _price_version(row))
+
+
+def with_routes(model: OfferedModel, routes: Iterable[Route]) -> OfferedModel:
+    """The same model, answered for by these alone."""
+    return replace(model, routes=tuple(routes))
 
 
 def prices_current_within(name: str, *, window: timedelta) -> list[PriceVersion]:
@@ -104,22 +118,25 @@ def _read_offer() -> dict[str, OfferedModel]:
     prices: dict[int, ModelPrice] = {}
     for price in ModelPrice.objects.filter(is_revoked=False, valid_from__lte=timezone.now()).order_by("version"):
         prices[price.model_id] = price
-    return {
-        row.name: _offered(row, _price_version(prices[row.pk]))
-        for row in Model.objects.filter(is_offered=True)
-        if row.pk in prices and is_configured(row.upstream)
-    }
+    offered = [
+        _offered(row, _price_version(prices[row.pk]))
+        for row in Model.objects.filter(is_offered=True).prefetch_related("routes")
+        if row.pk in prices
+    ]
+    return {model.name: model for model in offered if model.routes}
 
 
 def _offered(row: Model, price: PriceVersion) -> OfferedModel:
+    own = Route(row.upstream, row.upstream_model)
+    others = [Route(route.upstream, route.upstream_model) for route in row.routes.all()]
     return OfferedModel(
         limits=ModelLimits(row.name, row.context_tokens, row.max_output_tokens),
         price=price,
-        upstream=row.upstream,
-        upstream_model=row.upstream_model,
+        routes=tuple(route for route in (own, *others) if is_configured(route.upstream)),
         capabilities=tuple(row.capabilities),
     )
 
 
 def _price_version(row: ModelPrice) -> PriceVersion:
-    return PriceVersion(row.version, TokenPrice(row.input_micro_usd_per_million, row.output_micro_usd_per_million))
+    price = TokenPrice(row.input_micro_usd_per_million, row.output_micro_usd_per_million)
+    return PriceVersion(row.version, price, row.own_key_micro_usd)

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from inference.domain.chat import allowed_output_tokens, parse_chat_request
-from inference.domain.errors import UpstreamUnavailable
+from inference.domain.chat import ToolCall, parse_chat_request
 from inference.domain.prices import Usage, billable_usage
 from inference.domain.tokens import count_tokens
-from inference.selectors import catalogue
-from inference.services.pricing import model_name_of
-from inference.upstreams.base import Completion, CompletionRequest
+from inference.services.orders import PaidOrder, order_of
+from inference.services.routing import first_answer
 from inference.upstreams.registry import upstream
 from telemetry import names
 from x402.protocol.strict_json import JsonValue
@@ -21,56 +19,79 @@ SUSPICIOUS_FACTOR = 2  # a report that exceeds what we allow or count by this fa
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What an answer consumed: as billed, as we counted it, and as the upstream reported it. Units: tokens."""
+
+    billed: Usage
+    counted: Usage
+    reported: Usage | None
+    is_deviating: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PaidCompletion:
     """An answer with what it is billed for. Units: `cost_micro_usdc` is MicroUSDC."""
 
     model: str
+    upstream: str
     answer: str
     finish_reason: str
-    usage: Usage
+    metered: Metered
     cost_micro_usdc: int
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def usage(self) -> Usage:
+        """What is billed."""
+        return self.metered.billed
 
 
 def complete(body: JsonValue, *, price_version: int) -> PaidCompletion:
     """Have the model answer the chat in `body`, charged by the prices of the version that was paid.
 
-    The buyer pays for what the upstream reports, but never for more than was quoted or than arrived; where it
-    reports nothing, our own count is charged. Holds no lock while the model works.
-    Raises InvalidChatRequest for a body that was never priced, and UpstreamError when no answer came.
+    Holds no lock while the model works. Raises InvalidChatRequest for a body that was never priced, and UpstreamError
+    when no answer came.
     """
-    chat = parse_chat_request(body)
-    name = model_name_of(chat)
-    model = catalogue.paid_model(name, version=price_version)
-    if model is None:
-        raise UpstreamUnavailable(name, "the model is no longer in the catalogue")
-    quoted = Usage(chat.input_tokens, allowed_output_tokens(chat, model.limits))
-    made = upstream(model.upstream).complete(
-        CompletionRequest(model=model.upstream_model, messages=chat.messages, max_tokens=quoted.output_tokens)
+    return complete_order(order_of(parse_chat_request(body), price_version=price_version))
+
+
+def complete_order(order: PaidOrder) -> PaidCompletion:
+    """Have one of the model's upstreams answer. Raises UpstreamError."""
+    route, made = first_answer(
+        order.model,
+        lambda route: upstream(route.upstream).complete(order.asked_of(route)),
+        counts=not order.api_key,
     )
-    usage = _billable(made, quoted=quoted, model=name)
+    metered = meter(made.usage, written=made.written_text, order=order)
     return PaidCompletion(
-        model=name,
+        model=order.model.name,
+        upstream=route.upstream,
         answer=made.answer,
         finish_reason=made.finish_reason,
-        usage=usage,
-        cost_micro_usdc=model.price.actual_cost(usage),
+        metered=metered,
+        cost_micro_usdc=order.cost_of(metered.billed),
+        tool_calls=made.tool_calls,
     )
 
 
-def _billable(made: Completion, *, quoted: Usage, model: str) -> Usage:
-    counted = Usage(quoted.input_tokens, count_tokens(made.answer))
-    usage = billable_usage(made.usage or counted, quoted=quoted, answer=made.answer)
-    reported = made.usage
-    if reported is not None and _is_suspicious(reported, counted=counted, quoted=quoted):
+def meter(reported: Usage | None, *, written: str, order: PaidOrder) -> Metered:
+    """What the buyer pays for: what the upstream reports, but never more than was quoted or than arrived.
+
+    Where it reports nothing, our own count is charged. A report far from our count is flagged. Units: tokens.
+    """
+    counted = Usage(order.quoted.input_tokens, count_tokens(written))
+    billed = billable_usage(reported or counted, quoted=order.quoted, answer=written)
+    is_deviating = reported is not None and _is_suspicious(reported, counted=counted, quoted=order.quoted)
+    if reported is not None and is_deviating:
         log.warning(
             names.UPSTREAM_USAGE_DEVIATED,
-            model=model,
+            model=order.model.name,
             reported_input_tokens=reported.input_tokens,
             reported_output_tokens=reported.output_tokens,
             counted_input_tokens=counted.input_tokens,
             counted_output_tokens=counted.output_tokens,
         )
-    return usage
+    return Metered(billed=billed, counted=counted, reported=reported, is_deviating=is_deviating)
 
 
 def _is_suspicious(reported: Usage, *, counted: Usage, quoted: Usage) -> bool:

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from inference.models import Model, ModelPrice
+from inference.models.catalogue import OWN_KEY_MICRO_USD
 from inference.selectors import catalogue
 
 
@@ -14,11 +15,14 @@ def publish_price(
     *,
     input_micro_usd_per_million: int,
     output_micro_usd_per_million: int,
+    own_key_micro_usd: int | None = None,
     valid_from: datetime | None = None,
 ) -> ModelPrice:
     """Sell `model` at new prices from `valid_from` (now, if not given); quotes signed before stay payable.
 
-    Units: MicroUSD per million tokens. Concurrency: locks the model's row, so that versions have no gaps.
+    A call with the buyer's own key costs `own_key_micro_usd`; what it cost before, if not given.
+    Units: MicroUSD per million tokens, MicroUSD a call.
+    Concurrency: locks the model's row, so that versions have no gaps.
     """
     with transaction.atomic(durable=True):
         Model.objects.select_for_update().get(pk=model.pk)
@@ -28,10 +32,15 @@ def publish_price(
             version=1 if newest is None else newest.version + 1,
             input_micro_usd_per_million=input_micro_usd_per_million,
             output_micro_usd_per_million=output_micro_usd_per_million,
+            own_key_micro_usd=_own_key_fee(newest) if own_key_micro_usd is None else own_key_micro_usd,
             valid_from=valid_from or timezone.now(),
         )
         transaction.on_commit(catalogue.forget_snapshot)
     return published
+
+
+def _own_key_fee(newest: ModelPrice | None) -> int:
+    return OWN_KEY_MICRO_USD if newest is None else newest.own_key_micro_usd
 
 
 def revoke_price(model: Model, *, version: int) -> bool:
