@@ -27,6 +27,7 @@ urlpatterns = [
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),
     path("facilitator/", include("x402.api.facilitator_urls")),
+    path("facilitator/", include("x402.api.facilitator_urls")),
     path("v1/", include("inference.api.openai")),
     path("", include("loa_site.security.urls")),
     path("", include("loa_site.health.urls")),

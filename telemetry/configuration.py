@@ -36,6 +36,7 @@ class NetworkSettings(TypedDict):
     multicall3: str
     permit2: str
     pay_to: str
+    pay_to_retired: NotRequired[Sequence[str]]
 
 
 TextName = Literal[
@@ -98,6 +99,9 @@ NumberName = Literal[
     "OUTBOUND_RESPONSE_BYTES",
     "FACILITATOR_TIMEOUT_SECONDS",
     "FACILITATOR_HANDOVER_SECONDS",
+    "FACILITATOR_ANONYMOUS_PER_MINUTE",
+    "FACILITATOR_DAILY_QUOTA",
+    "FACILITATOR_MINIMUM_MICRO_USDC",
     "KEY_LOW_BALANCE_MICRO_USD",
     "REFUND_DAILY_LIMIT_MICRO_USDC",
     "REFUND_DUST_MICRO_USDC",
@@ -136,6 +140,9 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "FACILITATOR_TOKEN": "",  # sent to it as a bearer token
     "FACILITATOR_TIMEOUT_SECONDS": 30,  # it waits for a block; half of what a waiting request has
     "FACILITATOR_HANDOVER_SECONDS": 10,  # five blocks: an authorization still unused after them was not sent
+    "FACILITATOR_ANONYMOUS_PER_MINUTE": 0,  # calls of our own facilitator without a key, by address; 0 refuses them
+    "FACILITATOR_DAILY_QUOTA": 10_000,  # settlements we carry for one caller within 24 hours: gas is ours
+    "FACILITATOR_MINIMUM_MICRO_USDC": 100,  # below this a payment is worth less than its gas on any chain
     "BACKGROUND_WORK": "requests",  # "workers": Celery sweeps; "requests": a paid request starts what is due
     "PAID_PATHS": {},  # routes that the middleware charges for: {"reports/<slug:name>": {"price": "$0.01"}}
     "DEFAULT_NETWORK": "eip155:84532",

@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.models import ApiKey
-from accounts.services.api_keys import GRACE_SECONDS, GRACE_SECONDS_MAX, SCOPES, is_live
+from accounts.services.api_keys import GRACE_SECONDS, GRACE_SECONDS_MAX, SCOPES, USUAL_SCOPES, is_live
 
 LIMIT_MAX: Final = 1_000_000
 LARGEST_CAP: Final = 10**15  # a billion dollars a day: beyond any cap that means something
@@ -58,7 +58,9 @@ class NewKeySerializer(KeyLimitsSerializer):
     """What a new key may do."""
 
     name = serializers.CharField(max_length=80, allow_blank=True, default="")
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), min_length=1, default=list(SCOPES))
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCOPES), min_length=1, default=list(USUAL_SCOPES)
+    )
     expires_at = serializers.DateTimeField(allow_null=True, default=None)
 
     def validate_name(self, value: str) -> str:

@@ -30,7 +30,9 @@ from telemetry.logging import get_logger
 
 SCOPE_PAY: Final = "pay"
 SCOPE_READ: Final = "read"
-SCOPES: Final = (SCOPE_PAY, SCOPE_READ)
+SCOPE_FACILITATE: Final = "facilitate"  # have payments of other sites settled; given only when asked for
+SCOPES: Final = (SCOPE_PAY, SCOPE_READ, SCOPE_FACILITATE)
+USUAL_SCOPES: Final = (SCOPE_PAY, SCOPE_READ)
 SECRET_BYTES: Final = 32
 LIVE_KEYS_MAX: Final = 50  # of one account
 GRACE_SECONDS: Final = 24 * 3600
@@ -74,7 +76,7 @@ class KeyTerms:
     """What a key may do. Units: MicroUSD; None is no limit of its own."""
 
     name: str = ""
-    scopes: Sequence[str] = SCOPES
+    scopes: Sequence[str] = USUAL_SCOPES
     limit_per_minute: int | None = None
     daily_cap_micro_usd: int | None = None
     expires_at: datetime | None = None

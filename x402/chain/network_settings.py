@@ -39,6 +39,7 @@ class Network:
     multicall3: str
     permit2: str
     assets: tuple[Asset, ...]
+    pay_to_retired: tuple[str, ...] = ()
 
     def asset_at(self, address: str) -> Asset | None:
         """The accepted asset at this address in any letter case, or None: assets are an allow-list (attack 10)."""
@@ -73,6 +74,7 @@ def _network(caip2: str, facts: Mapping[str, Any]) -> Network:
             )
             for symbol, asset in assets.items()
         ),
+        pay_to_retired=tuple(str(address) for address in _sequence(facts.get("pay_to_retired"))),
     )
 
 

@@ -141,9 +141,7 @@ class DirectFacilitator:
 
     def _take_over(self) -> None:
         """A new epoch: follow what earlier leaders stored, and continue their nonces."""
-        pending = transaction_rows.pending_of(
-            self._network.caip2, self.address, others=facilitated_rows.members_of
-        )
+        pending = transaction_rows.pending_of(self._network.caip2, self.address, others=facilitated_rows.members_of)
         self._pending = {transaction.nonce: _Sent(transaction) for transaction in pending}
         on_chain = int(str(self._rpc.call("eth_getTransactionCount", [self.address, "pending"])), 16)
         self._next_nonce = max([on_chain, *(nonce + 1 for nonce in self._pending)])

@@ -19,6 +19,7 @@ from telemetry.tracing import traced
 from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
 from x402.models import Payment, PaymentState
 from x402.selectors.payments import payments_by_id
+from x402.services import facilitated_booking
 from x402.services.crash_points import crash_point
 
 log = get_logger(__name__)
@@ -67,8 +68,11 @@ def advance(facilitator: Facilitator) -> Progress:
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if evidence:
         crash_point("after_receipt")
-    settled = book_evidence(evidence)
-    failed = note_failures(failures)
+    own = [one for one in evidence if not facilitated_booking.is_facilitated(one.payment_id)]
+    settled = book_evidence(own) + facilitated_booking.book([one for one in evidence if one not in own])
+    own_failures = [one for one in failures if not facilitated_booking.is_facilitated(one.payment_id)]
+    failed = note_failures(own_failures)
+    failed += facilitated_booking.note_failures([one for one in failures if one not in own_failures])
     return Progress(
         settled=tuple(settled),
         failed=tuple(failed),
@@ -170,6 +174,7 @@ def _settled_payment(payment: Payment, evidence: Evidence) -> settlements.Settle
         block_number=evidence.block_number,
         log_index=evidence.log_index,
         correlation_id=payment.correlation_id,
+        minted_micro_usd=payment.minted_micro_usd,
         transition=Transition(
             table="x402_payment",
             row_id=payment.id,
