@@ -6,8 +6,8 @@ optional slash: each resource has one address.
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import TemplateView
 
+from loa_site import public_pages
 from loa_site.api_schema import DocsView, SchemaView
 from x402.api.problem_pages import problem_index, problem_page
 
@@ -19,14 +19,17 @@ api_v1 = [
 ]
 
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
+    path("", public_pages.landing, name="landing"),
+    path("waitlist/", include("waitlist.pages.urls")),
+    path("language", public_pages.choose_language, name="language"),
+    path("robots.txt", public_pages.robots, name="robots"),
+    path(".well-known/security.txt", public_pages.security_txt, name="security-txt"),
     path("problems/", problem_index, name="problem-index"),
     path("problems/<slug:slug>", problem_page, name="problem-page"),
     path("docs/", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),
-    path("facilitator/", include("x402.api.facilitator_urls")),
     path("facilitator/", include("x402.api.facilitator_urls")),
     path("v1/", include("inference.api.openai")),
     path("", include("loa_site.security.urls")),

@@ -8,88 +8,23 @@ this order, and the answer leaves only after `served` is committed (R6). A payer
 nothing. Inside the view `request.x402` names the payer and takes the actual cost: `request.x402.charge(micro_usdc)`.
 """
 
+import dataclasses
 import functools
+from asyncio import iscoroutinefunction
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.template.response import SimpleTemplateResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from telemetry import names
-from telemetry.tracing import traced
-from x402.models import Payment
-from x402.pricing import PricedRequest
-from x402.protocol.strict_json import JsonObject, JsonValue
-from x402.services import charging
-from x402.services.drain import drain
+from x402.gate import InsideTransaction, PaidContext, View, charge, charge_async
 from x402.services.endpoints import Endpoint, price_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
-from x402.services.serving import Work
-from x402.services.traces import carrier_of_request
+from x402.views import PaidView, is_rest_view, paid_rest_view, plain_request
 
-CONTEXT_ATTRIBUTE = "x402"
-LARGEST_COST_MICRO_USDC = 10**12  # a million USDC for one call is a broken meter, and would be booked as our expense
-
-View = Callable[..., HttpResponseBase]
-
-
-class InsideTransaction(RuntimeError):
-    """Raised when a paid view is called inside a database transaction: its payment could be rolled back (R7)."""
-
-
-@dataclass(slots=True)
-class PaidContext:
-    """What a paid view sees as `request.x402`.
-
-    `account_id` is the payer's account, `maximum_micro_usdc` what was paid; the view may charge less with `charge`.
-    `json` is the one parsed body that was priced and hashed; a view reads it instead of parsing the body again (R21).
-    """
-
-    payment_id: str
-    payer: str
-    account_id: str
-    maximum_micro_usdc: int
-    price_version: int
-    correlation_id: str
-    json: JsonValue
-    priced: PricedRequest
-    _work: Work
-
-    def charge(self, amount_micro_usdc: int) -> None:
-        """Report the actual cost. Units: MicroUSDC. What exceeds the maximum is the site's expense.
-
-        Raises ValueError for what no meter can mean; when the view lets it pass, the payer is credited.
-        """
-        if isinstance(amount_micro_usdc, bool) or not isinstance(amount_micro_usdc, int):
-            raise ValueError("the actual cost is a whole number of MicroUSDC")
-        if not 0 <= amount_micro_usdc <= LARGEST_COST_MICRO_USDC:
-            raise ValueError("the actual cost is between zero and a million USDC")
-        self._work.cost_micro_usdc = amount_micro_usdc
-
-    def remaining(self, cost_micro_usdc: int) -> int:
-        """What is left of the paid maximum after this cost; below zero the work must stop. Units: MicroUSDC."""
-        return self.maximum_micro_usdc - cost_micro_usdc
-
-    def describe(self, facts: JsonObject) -> None:
-        """What the charge is made of, in the view's own words; it goes into the receipt."""
-        self._work.facts = facts
-
-    def finish(self, last: bytes) -> bytes:
-        """Book a streamed answer now and give back its last part, which leaves only after that.
-
-        A stream that does not call this is booked when it ends. Raises LostLease; let it pass.
-        """
-        if self._work.book is not None:
-            self._work.book(last)
-        return last
-
-    @property
-    def must_end(self) -> bool:
-        """Whether this process is ending and a stream should tell its client so and stop."""
-        return drain.is_over
+__all__ = ["InsideTransaction", "PaidContext", "PaidView", "requires_payment"]
 
 
 def requires_payment(
@@ -99,14 +34,17 @@ def requires_payment(
     mime_type: str = "application/json",
     settle: str = "before",
     on_crash: str = "credit",
-    atomic: bool = True,
+    atomic: bool | None = None,
 ) -> Callable[[View], View]:
     """Charge for this view.
 
-    `price` is a string such as "$0.01", an int of MicroUSDC, or an object with `maximum(PricedRequest) -> Quotation`.
+    Works on Django views, synchronous and asynchronous, and on REST framework's views: its classes, and functions under
+    `@api_view`, whose authentication and permissions are then asked before the price is named.
+    `price` is a string such as "$0.01", an int of MicroUSDC, a function of the request that gives one of these, or an
+    object with `maximum(PricedRequest)`, and with `actual(request, response)` where the cost is known only afterwards.
     `on_crash` says what a crash during the work means: "credit" gives the money back, "rerun" runs the view once more.
     `atomic=False` runs the view outside a transaction of its own, for work that waits for others, so that it holds no
-    database connection meanwhile.
+    database connection meanwhile; an asynchronous view never has one.
     Raises ValueError for a price, order or crash rule that does not exist.
     """
     if settle != "before":
@@ -114,45 +52,43 @@ def requires_payment(
     if on_crash not in ("credit", "rerun"):
         raise ValueError(f"on_crash must be 'credit' or 'rerun', not {on_crash!r}")
     endpoint = Endpoint(
-        price=price_of(price), description=description, mime_type=mime_type, on_crash=on_crash, atomic=atomic
+        price=price_of(price),
+        description=description,
+        mime_type=mime_type,
+        on_crash=on_crash,
+        atomic=atomic is not False,
     )
 
     def decorate(view: View) -> View:
-        @functools.wraps(view)
-        def paid(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-            return _charge(endpoint, request, functools.partial(view, request, *args, **kwargs))
-
-        setattr(paid, ENDPOINT_ATTRIBUTE, endpoint)
-        exempt: View = csrf_exempt(transaction.non_atomic_requests(paid))
-        return exempt
+        if is_rest_view(view):
+            return paid_rest_view(endpoint, view)
+        if iscoroutinefunction(view):
+            if atomic:
+                raise ValueError("an asynchronous view has no transaction of its own: leave atomic out")
+            return _gated(_asynchronous(dataclasses.replace(endpoint, atomic=False), view), endpoint)
+        return _gated(_synchronous(endpoint, view), endpoint)
 
     return decorate
 
 
-@traced(names.X402_TRANSACTION, parent=lambda endpoint, request, call_view: carrier_of_request(request))
-def _charge(endpoint: Endpoint, request: HttpRequest, call_view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
-    """Quote, verify, settle, serve, finalize: one request from its headers to its answer."""
-    if connection.in_atomic_block:
-        raise InsideTransaction("a paid view runs in transactions of its own; remove the surrounding atomic()")
-    return charging.answer(endpoint, request, functools.partial(_run_view, request, call_view))
+def _synchronous(endpoint: Endpoint, view: View) -> View:
+    @functools.wraps(view)
+    def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return charge(endpoint, plain_request(request), functools.partial(view, request, *args, **kwargs))
+
+    return paid
 
 
-def _run_view(
-    request: HttpRequest, call_view: Callable[[], HttpResponseBase], work: Work, payment: Payment
-) -> HttpResponseBase:
-    context = PaidContext(
-        payment_id=payment.pk,
-        payer=payment.payer,
-        account_id=payment.account_id,
-        maximum_micro_usdc=payment.held_micro_usdc,
-        price_version=payment.price_version,
-        correlation_id=payment.correlation_id,
-        json=work.priced.json,
-        priced=work.priced,
-        _work=work,
-    )
-    setattr(request, CONTEXT_ATTRIBUTE, context)
-    response = call_view()
-    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
-        response.render()
-    return response
+def _asynchronous(endpoint: Endpoint, view: View) -> View:
+    @functools.wraps(view)
+    async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return await charge_async(endpoint, request, functools.partial(view, request, *args, **kwargs))
+
+    return paid
+
+
+def _gated(paid: View, endpoint: Endpoint) -> View:
+    """Payments prove themselves, so no CSRF token is asked for; and they need transactions of their own (R7)."""
+    setattr(paid, ENDPOINT_ATTRIBUTE, endpoint)
+    exempt: View = csrf_exempt(transaction.non_atomic_requests(paid))
+    return exempt

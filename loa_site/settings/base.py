@@ -14,6 +14,7 @@ from loa_site.settings.environment import Environment
 from telemetry import networks
 from telemetry.configuration import DEFAULTS
 from telemetry.logging import logging_settings
+from x402 import cors
 
 env = Environment(os.environ)
 
@@ -31,11 +32,13 @@ WSGI_APPLICATION = "loa_site.wsgi.application"
 ASGI_APPLICATION = "loa_site.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
 
-OUR_APPS = ["telemetry", "outbound", "billing", "accounts", "x402", "inference"]
+OUR_APPS = ["telemetry", "outbound", "billing", "accounts", "x402", "waitlist", "inference"]
 
 INSTALLED_APPS = [
     "loa_site.admin_app.LoaAdminConfig",
@@ -48,6 +51,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "anymail",
     "corsheaders",
     "csp",
     "django_prometheus",
@@ -64,6 +68,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -168,7 +173,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.BearerAuthentication"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    "EXCEPTION_HANDLER": "loa_site.problems.exception_handler",
+    "EXCEPTION_HANDLER": "accounts.api.problems.exception_handler",
 }
 CSRF_FAILURE_VIEW = "loa_site.problems.csrf_failure"
 SPECTACULAR_SETTINGS = {
@@ -186,6 +191,18 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+# Mail goes by any provider Anymail knows (`anymail.backends.…`), or by SMTP.
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
+EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env.optional("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = env.optional("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
+EMAIL_FILE_PATH = env.optional("EMAIL_FILE_PATH")
+EMAIL_TIMEOUT = 10  # seconds; a worker's lease on a mail is longer
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Loa <waitlist@localhost>")
+ANYMAIL: dict[str, Any] = env.json("ANYMAIL", {})
 
 LOGGING = logging_settings(env.text("LOG_LEVEL", "INFO"))
 
@@ -205,27 +222,8 @@ APPEND_SLASH = False
 CORS_ALLOW_ALL_ORIGINS = True  # paid endpoints take no cookies from other origins; wallets call from anywhere
 CORS_URLS_REGEX = r"^/(api/v1|v1|facilitator)/.*$"
 CORS_ALLOW_CREDENTIALS = False
-CORS_ALLOW_HEADERS = [
-    "accept",
-    "access-control-expose-headers",  # official x402 clients send it with the request
-    "authorization",
-    "content-type",
-    "idempotency-key",
-    "loa-quote-token",
-    "payment-signature",
-    "sign-in-with-x",
-    "traceparent",
-    "x-payment",
-]
-CORS_EXPOSE_HEADERS = [
-    "loa-payment-id",
-    "payment-required",
-    "payment-response",
-    "retry-after",
-    "www-authenticate",
-    "x-correlation-id",
-    "x-payment-response",
-]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", *cors.ALLOW_HEADERS]
+CORS_EXPOSE_HEADERS = [*cors.EXPOSE_HEADERS]
 
 # Report-only until a deployment has read the reports and says so.
 CSP_ENFORCE = env.boolean("CSP_ENFORCE", False)
