@@ -55,6 +55,7 @@ TextName = Literal[
     "SIWE_DOMAIN",
     "SIWE_URI",
     "METRICS_TOKEN",
+    "SECURITY_CONTACT",
     "ANCHOR_PATH",
     "ANCHOR_KEY_FILE",
     "ANCHOR_SIGNER",
@@ -126,6 +127,8 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
     "challenge": 120,
     "csp_report": 60,
     "sign_in": 10,
+    "waitlist": 10,  # forms one client may send
+    "waitlist_all": 600,  # forms of everybody together: what a flood may write
 }
 
 DEFAULTS: Final[Mapping[str, object]] = {
@@ -198,6 +201,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "OUTBOUND_TRUSTED_HOSTS": (),
     "OUTBOUND_RESPONSE_BYTES": 8 * 1024 * 1024,
     "METRICS_TOKEN": "",
+    "SECURITY_CONTACT": "",  # mailto: or https: for security.txt; empty: the page on security
     "WEBHOOK_KEY": "",  # secrets of webhook endpoints are computed from it
     "KEY_LOW_BALANCE_MICRO_USD": 1_000_000,  # a prepaid balance that falls below one dollar is announced
     "FINALIZE_DRAIN_PER_SECOND": 200,  # what a backlog may take of the ledger, so that new payments keep the rest

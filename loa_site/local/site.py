@@ -13,7 +13,7 @@ ADMIN_USER = "admin"
 DATABASE = "loa"
 # Limits that protect a public site would only slow a developer's machine down.
 LOCAL_RATE_LIMIT = 1_000_000
-LIMITED = ("key", "wallet", "challenge", "csp_report", "sign_in")
+LIMITED = ("key", "wallet", "challenge", "csp_report", "sign_in", "waitlist", "waitlist_all")
 
 
 @dataclass(frozen=True, slots=True)

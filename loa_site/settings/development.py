@@ -18,6 +18,9 @@ from loa_site.settings.base import *
 
 DEBUG = env.boolean("DEBUG", False)
 ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
+if "EMAIL_BACKEND" not in os.environ:  # mails are files beside the local data
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = EMAIL_FILE_PATH or str(Path(_HOME) / "serve" / "mail")
 WHITENOISE_USE_FINDERS = True  # static files are served from where they are, without collecting them
 
 env.refuse_unknown()

@@ -21,7 +21,9 @@ _VARIABLES = {
     "LOA_WEBHOOK_KEY": "55" * 32,
     "RPC_URL": "http://127.0.0.1:1",
     # A test of a limit sets its own.
-    "LOA_RATE_LIMITS": json.dumps(dict.fromkeys(["key", "wallet", "challenge", "sign_in"], 10**6)),
+    "LOA_RATE_LIMITS": json.dumps(
+        dict.fromkeys(["key", "wallet", "challenge", "sign_in", "waitlist", "waitlist_all"], 10**6)
+    ),
 }
 for _name, _value in _VARIABLES.items():
     os.environ.setdefault(_name, _value)

@@ -66,7 +66,7 @@ def test_no_comment_promises_work_without_an_issue() -> None:
 
 
 def test_every_package_says_that_it_is_typed() -> None:
-    packages = ("accounts", "billing", "inference", "loa_site", "outbound", "telemetry", "x402")
+    packages = ("accounts", "billing", "inference", "loa_site", "outbound", "telemetry", "waitlist", "x402")
 
     assert [name for name in packages if not (ROOT / name / "py.typed").exists()] == []
 
