@@ -23,7 +23,9 @@ choose_language = csrf_exempt(set_language)
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """`/`: what this is, what a payer can count on, and the way onto the waitlist."""
-    return render(request, "landing.html", form_facts(request), headers={"Cache-Control": "private, no-cache"})
+    answer = render(request, "landing.html", form_facts(request))
+    answer["Cache-Control"] = "private, no-cache"  # the form's seal is this visitor's and this minute's
+    return answer
 
 
 @require_safe

@@ -25,7 +25,10 @@ View = Callable[Concatenate[HttpRequest, Arguments], HttpResponse]
 
 def show(request: HttpRequest, name: str, facts: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
     """A page of the waitlist that nobody but this visitor should keep."""
-    return render(request, f"waitlist/{name}.html", dict(facts), status=status, headers=dict(PRIVATE))
+    answer = render(request, f"waitlist/{name}.html", dict(facts), status=status)
+    for header, value in PRIVATE.items():
+        answer[header] = value
+    return answer
 
 
 def limited(view: View[Arguments]) -> View[Arguments]:
