@@ -44,7 +44,10 @@ _pools = ConnectionPools()
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """One call. `purpose` is a constant of the caller's ("rpc", "upstream", "facilitator"): it labels metrics."""
+    """One call. `purpose` is a constant of the caller's ("rpc", "upstream", "facilitator"): it labels metrics.
+
+    `is_own_choice` says that the person at the keyboard named this address, which may then be a private one.
+    """
 
     method: str
     url: str
@@ -55,6 +58,7 @@ class OutboundRequest:
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS
     total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS
     response_bytes_max: int | None = None
+    is_own_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def _open(request: OutboundRequest, deadline: Deadline) -> urllib3.BaseHTTPRespo
         target = target_of(request.url)
     except UrlRefused as error:
         raise AddressRefused(str(error)) from error
-    trusted = is_trusted(target)
+    trusted = request.is_own_choice or is_trusted(target)
     addresses = [target.host] if trusted else _judged_addresses(target)
     for position, address in enumerate(addresses, start=1):
         try:
