@@ -14,6 +14,8 @@ from django.db.backends.utils import CursorWrapper
 
 from billing.services.verification_findings import CheckResult, Finding
 
+STREAMS: Final = "streams"
+SEGMENT_JOURNALS: Final = 100_000  # seconds of work: short enough to share out evenly, too long for the cutting to cost
 RANGE_JOURNALS: Final = 2_000  # a few megabytes in the server, some tens of milliseconds; longer ranges are no faster
 
 _RANGE: Final = """
@@ -93,26 +95,51 @@ class _Position:
     recorded_at: str
 
 
-def check_streams(cursor: CursorWrapper) -> CheckResult:
-    """Recompute every stream from its first journal to its head; the rows counted are postings."""
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of one stream that can be proved apart from the rest: after `start`, up to and with `end`.
+
+    What it follows is read from its predecessor's row, which the segment before proves. `head` is set on the last.
+    """
+
+    stream: int
+    start: int
+    end: int
+    genesis: bytes
+    head: bytes | None
+
+
+def segments_of_streams(cursor: CursorWrapper) -> list[Segment]:
+    """Every stream from its first journal to its head, cut into stretches of bounded length, in order."""
     cursor.execute(
         "SELECT id, sequence, head, sha256(convert_to('loa.stream:' || id, 'UTF8')) FROM billing.stream ORDER BY id"
     )
-    postings = 0
+    segments = []
     for stream, sequence, head, genesis in cursor.fetchall():
-        position = _Position(0, bytes(genesis), "-infinity")
-        while position.sequence < sequence:
-            reached, count, finding = _check_range(cursor, stream, position)
-            postings += count
-            if finding:
-                return CheckResult("streams", postings, finding)
-            if reached is None:
-                return CheckResult("streams", postings, _missing(stream, position.sequence + 1))
-            position = reached
-        if position.sequence != sequence or position.hash != bytes(head):
-            detail = f"the head at {sequence} is not the last journal's, at {position.sequence}"
-            return CheckResult("streams", postings, Finding("streams", f"stream {stream}", detail))
-    return CheckResult("streams", postings, None)
+        for start in range(0, max(sequence, 1), SEGMENT_JOURNALS):
+            end = min(start + SEGMENT_JOURNALS, sequence)
+            segments.append(Segment(stream, start, end, bytes(genesis), bytes(head) if end == sequence else None))
+    return segments
+
+
+def check_segment(cursor: CursorWrapper, segment: Segment) -> CheckResult:
+    """Recompute a stretch of a stream; the rows counted are postings."""
+    postings = 0
+    position = _start_of(cursor, segment)
+    if position is None:
+        return CheckResult(STREAMS, 0, _missing(segment.stream, segment.start))
+    while position.sequence < segment.end:
+        reached, count, finding = _check_range(cursor, segment, position)
+        postings += count
+        if finding:
+            return CheckResult(STREAMS, postings, finding)
+        if reached is None:
+            return CheckResult(STREAMS, postings, _missing(segment.stream, position.sequence + 1))
+        position = reached
+    if segment.head is not None and (position.sequence != segment.end or position.hash != segment.head):
+        detail = f"the head at {segment.end} is not the last journal's, at {position.sequence}"
+        return CheckResult(STREAMS, postings, Finding(STREAMS, f"stream {segment.stream}", detail))
+    return CheckResult(STREAMS, postings, None)
 
 
 def check_stream_births(cursor: CursorWrapper) -> CheckResult:
@@ -134,26 +161,39 @@ def check_stream_births(cursor: CursorWrapper) -> CheckResult:
     return CheckResult("stream_births", 0, Finding("stream_births", f"stream {row[0]}", detail))
 
 
-def _check_range(cursor: CursorWrapper, stream: int, start: _Position) -> tuple[_Position | None, int, Finding | None]:
+def _start_of(cursor: CursorWrapper, segment: Segment) -> _Position | None:
+    if segment.start == 0:
+        return _Position(0, segment.genesis, "-infinity")
+    cursor.execute(
+        "SELECT hash, recorded_at FROM billing.journal WHERE stream = %s AND sequence = %s",
+        (segment.stream, segment.start),
+    )
+    row = cursor.fetchone()
+    return _Position(segment.start, bytes(row[0]), row[1]) if row else None
+
+
+def _check_range(
+    cursor: CursorWrapper, segment: Segment, start: _Position
+) -> tuple[_Position | None, int, Finding | None]:
     cursor.execute(
         _RANGE,
         {
-            "stream": stream,
+            "stream": segment.stream,
             "sequence": start.sequence,
             "hash": start.hash,
             "recorded_at": start.recorded_at,
-            "length": RANGE_JOURNALS,
+            "length": min(RANGE_JOURNALS, segment.end - start.sequence),
         },
     )
     count, postings, sequence, last_hash, recorded_at, bad = cursor.fetchone()
     if bad:
         bad_sequence, journal_id, reason = bad
-        where = f"journal {journal_id} (stream {stream}, sequence {int(bad_sequence)})"
-        return None, int(postings), Finding("streams", where, reason)
+        where = f"journal {journal_id} (stream {segment.stream}, sequence {int(bad_sequence)})"
+        return None, int(postings), Finding(STREAMS, where, reason)
     if count == 0:
         return None, 0, None
     return _Position(sequence, bytes(last_hash), recorded_at), int(postings), None
 
 
 def _missing(stream: int, sequence: int) -> Finding:
-    return Finding("streams", f"stream {stream}, sequence {sequence}", "the journal is missing")
+    return Finding(STREAMS, f"stream {stream}, sequence {sequence}", "the journal is missing")

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +73,22 @@ def pages() -> dict[str, Any]:
 
 
 def verify() -> dict[str, Any]:
-    """Postings proved a second, seconds by check, and the most memory that server and client took, in megabytes."""
+    """Postings proved a second, when each check was done, and the most memory of a server process and of the client."""
     from django.db import connection
 
     from billing.services.verification import verify_ledger
 
-    connection.ensure_connection()
-    marks: list[tuple[str, float]] = []
-    with peak_memory(connection.connection.info.backend_pid, os.getpid()) as peaks:
-        verification = verify_ledger(progress=lambda check: marks.append((check, time.monotonic())))
-    ends = [*[at for _, at in marks[1:]], time.monotonic()]
+    marks: dict[str, float] = {}
+    started = time.monotonic()
+    with peak_memory(connection.settings_dict["NAME"]) as peaks:
+        verification = verify_ledger(progress=lambda check: marks.update({check: time.monotonic()}))
     return {
         "clean": verification.is_clean,
         "postings": verification.posting_count,
         "postings_per_second": int(verification.posting_count / verification.seconds),
-        "by_check": {name: round(end - at, 1) for (name, at), end in zip(marks, ends, strict=True)},
-        "server_mb": peaks[0],
-        "client_mb": peaks[1],
+        "done_after_seconds": {name: round(at - started, 1) for name, at in marks.items()},
+        "server_mb": peaks["server"],
+        "client_mb": peaks["client"],
     }
 
 
@@ -99,10 +98,9 @@ def export() -> dict[str, Any]:
 
     from billing.services.exports import export_csv
 
-    connection.ensure_connection()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        with peak_memory(connection.connection.info.backend_pid, os.getpid()) as peaks:
+        with peak_memory(connection.settings_dict["NAME"]) as peaks:
             done = export_csv(Path(folder) / "ledger.csv")
         size = done.path.stat().st_size
     seconds = time.monotonic() - started
@@ -110,8 +108,8 @@ def export() -> dict[str, Any]:
         "lines": done.line_count,
         "lines_per_second": int(done.line_count / seconds),
         "file_mb": size // 2**20,
-        "server_mb": peaks[0],
-        "client_mb": peaks[1],
+        "server_mb": peaks["server"],
+        "client_mb": peaks["client"],
     }
 
 
@@ -128,16 +126,14 @@ def timed(work: Callable[[], Any], *, times: int) -> dict[str, float]:
 
 
 @contextmanager
-def peak_memory(*processes: int) -> Iterator[list[int]]:
-    """The most private memory each process had during the block, in megabytes, looked at every fifth of a second."""
-    peaks, done = [0] * len(processes), threading.Event()
+def peak_memory(database: str) -> Iterator[dict[str, int]]:
+    """The most private memory of this process, and of any one server process on the database, in megabytes."""
+    peaks, done = {"server": 0, "client": 0}, threading.Event()
 
     def look() -> None:
         while not done.wait(0.2):
-            for place, process in enumerate(processes):
-                status = Path(f"/proc/{process}/status").read_text()
-                [line] = [one for one in status.splitlines() if one.startswith("RssAnon")]
-                peaks[place] = max(peaks[place], int(line.split()[1]) // 1024)
+            peaks["client"] = max(peaks["client"], private_megabytes(Path(f"/proc/{os.getpid()}")))
+            peaks["server"] = max([peaks["server"], *map(private_megabytes, server_processes(database))])
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -146,6 +142,25 @@ def peak_memory(*processes: int) -> Iterator[list[int]]:
     finally:
         done.set()
         watcher.join()
+
+
+def server_processes(database: str) -> list[Path]:
+    """The backends of a database, which name it in their title."""
+    titles = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            titles[process] = (process / "cmdline").read_bytes()
+    return [
+        process for process, title in titles.items() if title.startswith(b"postgres:") and database.encode() in title
+    ]
+
+
+def private_megabytes(process: Path) -> int:
+    """Private memory of a process; nothing of one that has ended."""
+    with suppress(OSError):
+        lines = [one for one in (process / "status").read_text().splitlines() if one.startswith("RssAnon")]
+        return int(lines[0].split()[1]) // 1024 if lines else 0
+    return 0
 
 
 if __name__ == "__main__":

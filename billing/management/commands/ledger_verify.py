@@ -10,9 +10,13 @@ from billing.services.verification import verify_ledger
 class Command(OperatorCommand):
     help = "Recompute balances, versions, sums, hashes and anchors; exit 1 names the first bad row of each check."
 
+    def show_done(self, check: str) -> None:
+        """What has been proved so far, for whoever waits at a terminal; a long stream is named once per segment."""
+        self.stderr.write(f"proved: {check}", style_func=str)
+
     def run(self, options: dict[str, Any]) -> None:
         """Verify, report, and end with 1 when anything is wrong."""
-        verification = verify_ledger()
+        verification = verify_ledger(progress=self.show_done if sys.stderr.isatty() else None)
         per_second = int(verification.posting_count / max(verification.seconds, 0.001))
         findings = [
             {"check": finding.check, "where": finding.where, "detail": finding.detail}
