@@ -10,6 +10,9 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from loa_site.purchase_operation import SCHEMAS as PURCHASE_SCHEMAS
+from loa_site.purchase_operation import purchase_operation
+
 Json = dict[str, Any]
 
 MICRO_USDC: Final[Json] = {"type": "string", "pattern": "^[0-9]+$", "description": "MicroUSDC, in decimal."}
@@ -142,11 +145,12 @@ class DocsView(SpectacularSwaggerSplitView):
 
 def add_paid_operations(result: Json, **_generator: Any) -> Json:
     """Add the paid operations, the problem schema, and a problem answer to every operation. Changes `result`."""
-    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS | PURCHASE_SCHEMAS)
     paths = result.setdefault("paths", {})
     paths["/api/v1/x402/invoke"] = {"post": _invoke("invoke", "Buy an answer")}
     paths["/api/v1/pay/chat"] = {"post": _invoke("pay_chat", "Buy an answer (another name of invoke)")}
     paths["/api/v1/x402/quote"] = {"post": _quote()}
+    paths["/api/v1/credits/purchase"] = {"post": purchase_operation(_problem)}
     for operations in paths.values():
         for operation in operations.values():
             if operation.get("operationId") in PROVEN_OTHERWISE:
@@ -192,7 +196,7 @@ def _chat_operation(operation_id: str, summary: str, responses: Json) -> Json:
             "required": True,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
         },
-        "security": [{}, {"bearer": []}],
+        "security": [{}, {"bearer": []}, {"apiKey": []}],
         "responses": responses,
     }
 

@@ -102,6 +102,30 @@ def finalize(*, payment: FinalizeRequest) -> Finalized:
     raise _defer(payment, reason=booked.status.value)
 
 
+def close_minted(
+    *, payment_id: str, from_state: str, attempt: int, charged_micro_usdc: int, correlation_id: str
+) -> None:
+    """End a payment whose settlement minted prepaid credit: its money is booked, and only its row moves to served.
+
+    Raises LostLease when the payment is not this attempt's any more.
+    """
+    changes = {"charged_micro_usdc": charged_micro_usdc}
+    [result] = append_again_when_stale(
+        [
+            Journal(
+                kind=JournalKind.STATE_CHANGE,
+                key=f"minted:{payment_id}",
+                transitions=(Transition("x402_payment", payment_id, from_state, "served", attempt, changes),),
+                correlation_id=correlation_id,
+                metadata={"payment_id": payment_id},
+            )
+        ]
+    )
+    if result.status in LOST:
+        raise LostLease(payment_id=payment_id, **_facts(result))
+    require_written(result)
+
+
 def retry_finalize(payload: Mapping[str, object]) -> Finalized:
     """Book a deferred finalization from its dead letter's payload; called again it finds what it booked.
 

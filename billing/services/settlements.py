@@ -33,6 +33,7 @@ class SettledPayment:
     log_index: int
     correlation_id: str
     transition: Transition | None
+    minted_micro_usd: int = 0  # prepaid credit this money buys, instead of being held for a call
 
     @property
     def denomination(self) -> str:
@@ -62,6 +63,8 @@ class SettledPayment:
 
 def book_settlements(items: Sequence[SettledPayment]) -> list[Result]:
     """Hold each settled amount for the account that paid, move its row and its entry; one result per item.
+
+    A purchase of prepaid credit mints it instead.
 
     Units: MicroUSDC. `wrong_state` means that the payment's row moved on without this money.
     Concurrency: as `append`. Source: rules R3, R24.
@@ -162,7 +165,27 @@ def reverse_settlement(item: SettledPayment, *, clawed_back_micro_usdc: int) -> 
     return append(journals)
 
 
+def _minted(item: SettledPayment) -> Journal:
+    """The money of a purchase and the credit it buys: one journal, so that neither is without the other."""
+    return Journal(
+        kind=JournalKind.CREDIT_MINT,
+        key=item.key("settle"),
+        postings=posting_rules.credit_mint(
+            treasury=item.treasury,
+            token=item.denomination,
+            paid=item.amount_micro_usdc,
+            account_id=item.account_id,
+            minted=item.minted_micro_usd,
+        ),
+        transitions=() if item.transition is None else (item.transition,),
+        correlation_id=item.correlation_id,
+        metadata=item.facts,
+    )
+
+
 def _settled(item: SettledPayment) -> Journal:
+    if item.minted_micro_usd:
+        return _minted(item)
     return Journal(
         kind=JournalKind.X402_SETTLED,
         key=item.key("settle"),

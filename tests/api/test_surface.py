@@ -22,6 +22,11 @@ READABLE = (
     "/api/v1/payments/{}/receipt",
     "/api/v1/credits/balance",
     "/api/v1/credits/history",
+    "/api/v1/credits/refunds",
+    "/api/v1/credits/refunds/{}",
+    "/api/v1/keys",
+    "/api/v1/keys/{}",
+    "/api/v1/keys/{}/balance",
     "/api/v1/auth/nonce",
     "/livez",
     "/{}",
@@ -34,6 +39,11 @@ WRITABLE = (
     "/api/v1/x402/quote",
     "/api/v1/x402/invoke",
     "/api/v1/csp-report",
+    "/api/v1/credits/purchase",
+    "/api/v1/credits/refund",
+    "/api/v1/keys",
+    "/api/v1/keys/key_x/rotate",
+    "/api/v1/keys/key_x/limits",
 )
 QUERY_NAMES = st.sampled_from(["cursor", "limit", "lang", "version", "script", "format", "page"])
 TEXTS = st.text(max_size=60)

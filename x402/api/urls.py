@@ -4,11 +4,13 @@ from django.urls import path
 
 from x402.api.credits import CreditBalanceView, CreditHistoryView
 from x402.api.payments import PaymentsView, PaymentView, ReceiptView
+from x402.api.purchases import purchase
 
 urlpatterns = [
     path("payments", PaymentsView.as_view(), name="payments"),
     path("payments/<str:payment_id>", PaymentView.as_view(), name="payment"),
     path("payments/<str:payment_id>/receipt", ReceiptView.as_view(), name="payment-receipt"),
     path("credits/balance", CreditBalanceView.as_view(), name="credits-balance"),
+    path("credits/purchase", purchase, name="credits-purchase"),
     path("credits/history", CreditHistoryView.as_view(), name="credits-history"),
 ]

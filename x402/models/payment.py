@@ -3,7 +3,8 @@
 Its replay key is (network, verifying contract, payer, nonce): inserting it is the replay guard (R18). Its state moves
 only by guarded updates that name the state and the attempt they come from (R6), and a trigger refuses every move that
 is not in `sql/payment_state.sql`. Credit notes pay through the same row: the verifying contract is then the word
-`credit_notes` and the nonce the hash of the spender's key.
+`credit_notes` and the nonce the hash of the spender's key. An API key pays through it too: network `prepaid`, contract
+`api_key`, payer `key:` and the key's family; `credit_applied_micro_usdc` is then MicroUSD of the prepaid balance.
 """
 
 from typing import ClassVar
@@ -30,6 +31,7 @@ class Method(models.TextChoices):
     EIP3009 = "eip3009", "EIP-3009 authorization"
     PERMIT2 = "permit2", "Permit2 witness transfer"
     CREDIT_NOTES = "credit_notes", "Credit notes"
+    API_KEY = "api_key", "Prepaid balance, by API key"
 
 
 ON_CHAIN = frozenset({Method.EIP3009, Method.PERMIT2})
@@ -59,6 +61,7 @@ class Payment(models.Model):
     `amount_micro_usdc` is the most the payer signed for; `actual_micro_usdc` what is settled of it, stored once, before
     anything is signed (R2), and null while the whole amount is or the work has not said. `exposure_micro_usdc` is what
     this payment takes of the deferred limits. `spendable_*` is what the payer could spend, and the block that said so.
+    `minted_micro_usd` is prepaid credit that this payment buys for its account, under the buyer's `purchase_key`.
     """
 
     id = models.CharField(primary_key=True, max_length=40)
@@ -105,6 +108,8 @@ class Payment(models.Model):
     correlation_id = models.CharField(max_length=64)
     trace_context = models.CharField(max_length=64, blank=True, default="")
     account_id = models.CharField(max_length=40)
+    minted_micro_usd = models.BigIntegerField(default=0, db_default=0)
+    purchase_key = models.CharField(max_length=64, blank=True, default="", db_default="")
     entry_id = models.CharField(max_length=40, unique=True)
     on_crash = models.CharField(max_length=8, default="credit")
 
@@ -134,6 +139,20 @@ class Payment(models.Model):
                 name="x402_payment_amounts_not_negative",
             ),
             models.CheckConstraint(condition=models.Q(state__in=PaymentState.values), name="x402_payment_state_known"),
+            models.UniqueConstraint(
+                fields=["purchase_key"],
+                condition=~models.Q(purchase_key="") & ~models.Q(state="dead"),
+                name="x402_payment_purchase_once",
+            ),
+            models.UniqueConstraint(
+                fields=["payer", "request_hash"],
+                condition=models.Q(
+                    method=Method.API_KEY,
+                    idempotency_key_hash="",
+                    state__in=["verified", "settled", "serving"],
+                ),
+                name="x402_payment_one_at_a_time",
+            ),
             models.CheckConstraint(condition=models.Q(attempt__gte=1), name="x402_payment_attempt_positive"),
             models.CheckConstraint(
                 condition=models.Q(actual_micro_usdc__isnull=True)
@@ -170,6 +189,7 @@ class Payment(models.Model):
                 condition=models.Q(exposure_micro_usdc__gt=0),
                 name="x402_payment_exposed",
             ),
+            models.Index(fields=["account_id", "-created_at", "-id"], name="x402_payment_of_account"),
             models.Index(fields=["-created_at"], name="x402_payment_newest"),
             models.Index(fields=["transaction_hash"], name="x402_payment_by_transaction"),
             models.Index(fields=["correlation_id"], name="x402_payment_by_correlation"),

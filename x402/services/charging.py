@@ -7,7 +7,7 @@ windows, balances and limits. Nothing that time or configuration can change stan
 import time
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from accounts.services.api_keys import KeyHolder
@@ -30,6 +30,7 @@ from x402.services import (
     paid_requests,
     preused,
     proofs,
+    purchases,
     responses,
     settler,
     streaming,
@@ -54,6 +55,13 @@ def answer(endpoint: Endpoint, request: HttpRequest, run: Run) -> HttpResponseBa
     """The answer to a request for a paid endpoint; `run` is done when it is paid. Never raises for bad input."""
     try:
         incoming = paid_requests.read(request)
+        if endpoint.sells_credit:
+            incoming.purchase = purchases.purchase_of(
+                incoming.priced,
+                account_id=incoming.account_id,
+                key_hash=incoming.key_hash,
+                is_by_key=incoming.key is not None,
+            )
     except REFUSALS as refusal:
         return response_of(refusal)
     work = Work(run=run, priced=incoming.priced, atomic=endpoint.atomic, streams=endpoint.settle == "before")
@@ -74,7 +82,10 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     known = verification.known_payment(presented)
     _require_trust(known)
     if known is None:
-        require_rate("wallet", "0x" + presented.authorization.from_.hex())
+        payer = "0x" + presented.authorization.from_.hex()
+        require_rate("wallet", payer)
+        if (bought := _earlier_purchase(incoming, payer=payer)) is not None:
+            return bought
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = _begin(presented, incoming, endpoint, quotation=quotation)
         if is_new:
@@ -94,6 +105,8 @@ def _begin(
     """
     try:
         return verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+    except verification.PurchaseUnderWay as other:
+        raise key_payments.KeyInFlight(other.payment) from other
     except (verification.NonceAlreadyUsed, PaymentRefused) as refusal:
         known = verification.known_payment(presented)
         if known is not None:
@@ -121,6 +134,8 @@ def _by_key(endpoint: Endpoint, incoming: PaidRequest, work: Work, *, holder: Ke
 
 def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpResponseBase:
     """Credit notes when the caller proved a wallet and named its spend; else terms."""
+    if incoming.purchase is not None:
+        return _earlier_purchase(incoming) or _terms_of_purchase(endpoint, incoming)
     known = credit_payments.known_spend(incoming)
     if known is not None:
         _require_trust(known)
@@ -133,6 +148,30 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
         return _answer_known(spent, incoming, work)
     credit = mixed_payments.applicable_credit(incoming, quotation)
     return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
+
+
+def _earlier_purchase(incoming: PaidRequest, *, payer: str = "") -> HttpResponseBase | None:
+    """What this buyer's key bought before; the payment that came with this request is not taken then.
+
+    Raises KeyInFlight while the first one is on its way.
+    """
+    if incoming.purchase is None:
+        return None
+    earlier = purchases.earlier(incoming.purchase, payer=payer)
+    if earlier is None:
+        return None
+    if earlier.request_hash != incoming.request_hash:
+        return responses.key_reused()
+    _require_trust(earlier)
+    if not earlier.is_final:
+        raise key_payments.KeyInFlight(earlier)
+    return responses.of_final(earlier)
+
+
+def _terms_of_purchase(endpoint: Endpoint, incoming: PaidRequest) -> HttpResponse:
+    recovery.require_none()
+    require_rate("challenge", incoming.client_address)
+    return offers.challenge(endpoint, incoming, endpoint.price.maximum(incoming.priced))
 
 
 def _require_trust(known: Payment | None) -> None:

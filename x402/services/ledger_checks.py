@@ -19,12 +19,20 @@ SELECT p.id, p.state, CASE WHEN e.id IS NULL THEN 'has no billing entry'
   WHEN p.state IN ('credited', 'refunded') THEN 'was credited and its entry is ' || e.state
   ELSE 'holds money and its entry is ' || e.state END
 FROM x402_payment p LEFT JOIN billing.billing_entry e ON e.id = p.entry_id
-WHERE p.state IN ('settled', 'serving', 'served', 'credited', 'refunded')
+WHERE p.state IN ('settled', 'serving', 'served', 'credited', 'refunded') AND p.minted_micro_usd = 0
   AND (e.id IS NULL
     OR (p.state IN ('settled', 'serving') AND e.state <> 'RESERVE_HELD')
     OR (p.state = 'served'
       AND e.state NOT IN ('COMMITTED', 'FINALIZE_PENDING', 'FINALIZE_ACKED', 'FINALIZE_FAILED', 'VOIDED'))
     OR (p.state IN ('credited', 'refunded') AND e.state <> 'RELEASED'))
+ORDER BY p.created_at LIMIT 1
+"""
+# The key of the journal that books a settlement names its log; a purchase's journal mints as well.
+_NOT_MINTED: Final = """
+SELECT p.id, p.state, 'bought credit that no journal minted' FROM x402_payment p
+WHERE p.minted_micro_usd > 0 AND p.state IN ('settled', 'serving', 'served')
+  AND NOT EXISTS (SELECT FROM billing.idempotency_key k
+    WHERE k.key = concat_ws(':', 'settle', p.network, p.transaction_hash, p.block_hash, p.log_index))
 ORDER BY p.created_at LIMIT 1
 """
 _COUNT: Final = (
@@ -38,5 +46,8 @@ def check_payments_have_journals(cursor: CursorWrapper) -> CheckResult:
     (count,) = cursor.fetchone()
     cursor.execute(_MISSING)
     row = cursor.fetchone()
+    if row is None:
+        cursor.execute(_NOT_MINTED)
+        row = cursor.fetchone()
     finding = Finding(check=CHECK, where=str(row[0]), detail=f"the payment {row[2]}") if row else None
     return CheckResult(check=CHECK, row_count=int(count), finding=finding)

@@ -24,6 +24,7 @@ from x402.protocol.headers import PaymentHeader
 from x402.protocol.request_hash import ParsedBody
 from x402.protocol.siwx import Challenge as SignInChallenge
 from x402.services.keys import idempotency_key_of
+from x402.services.purchases import Purchase
 
 
 class BodyTooLarge(Exception):
@@ -40,7 +41,7 @@ class PaidRequest:
 
     `wallet` is proven (lower-case address) or empty; `key` is the API key it is paid by, if any. `proof_key` names a
     single-use proof, which may then serve as the key of a spend. `quote_token` is what the payment echoed; `key_hash`
-    the hash of the client's idempotency key.
+    the hash of the client's idempotency key; `purchase` the prepaid credit that is bought, where credit is sold.
     """
 
     priced: PricedRequest
@@ -53,6 +54,7 @@ class PaidRequest:
     key_hash: str
     client_address: str
     key: KeyHolder | None = None
+    purchase: Purchase | None = None
     quote_token: str = ""
     sign_in: SignInChallenge | None = None
     traceparent: str = ""
@@ -65,10 +67,10 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     JSON where it says so, BodyTooLarge (413), an AccountsError (401) for a key or a proof that does not hold.
     """
     signature, x_payment = headers.payment_values(request.headers.items())
+    holder = _key_of(request, is_paid=signature is not None or x_payment is not None)
     header = headers.read_payment(
         payment_signature=signature, x_payment=x_payment, max_bytes=loa("PAYMENT_HEADER_BYTES")
     )
-    holder = _key_of(request, is_paid=header is not None)
     parsed = _parsed(request)
     query = _query(request)
     origin = loa("PUBLIC_ORIGIN")

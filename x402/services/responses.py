@@ -59,6 +59,11 @@ def key_cannot_pay(code: str, facts: Mapping[str, str]) -> HttpResponse:
     return problem_response(code, 402, **facts)
 
 
+def key_reused() -> HttpResponse:
+    """422: an idempotency key names one request, and this is another."""
+    return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
+
+
 def key_in_flight(payment: Payment) -> HttpResponse:
     """409: the first request of this Idempotency-Key still runs; asking again later gets its answer."""
     return _problem(payment, "idempotency_key_in_flight", 409, retry_after_seconds=IN_FLIGHT_SECONDS)
@@ -121,7 +126,7 @@ def already_used(payment: Payment) -> HttpResponse:
 def used_for_another_request(payment: Payment) -> HttpResponse:
     """409 for a payment bound to another request; 422 when it was an idempotency key that named another body."""
     if payment.method in (Method.CREDIT_NOTES, Method.API_KEY):
-        return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
+        return key_reused()
     return _problem(payment, "payment_already_used", 409, "This payment is bound to another request.")
 
 

@@ -22,7 +22,7 @@ from telemetry.tracing import traced
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
 from x402.protocol.strict_json import JsonObject
-from x402.services import answers, mixed_payments
+from x402.services import answers, mixed_payments, purchases
 from x402.services.answers import Answer
 from x402.services.crash_points import crash_point
 from x402.services.serving_leases import leases
@@ -175,6 +175,10 @@ def _body_of(response: HttpResponseBase) -> bytes:
 
 @traced(names.X402_FINALIZE)
 def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) -> tuple[IssuedNote, ...]:
+    if payment.minted_micro_usd:
+        purchases.close(payment, attempt=attempt)
+        payment.charged_micro_usdc, payment.state = payment.amount_micro_usdc, PaymentState.SERVED
+        return ()
     cost = payment.held_micro_usdc if cost_micro_usdc is None else cost_micro_usdc
     charged = min(cost, payment.held_micro_usdc)
     request = _request(
@@ -197,7 +201,13 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
 
 
 def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int) -> tuple[IssuedNote, ...]:
-    """Give the whole amount back as a note of kind `owed`, and remember why. Raises LostLease."""
+    """Give the whole amount back as a note of kind `owed`, and remember why. Raises LostLease.
+
+    What was bought with its settlement stays bought: a purchase ends as served, with the answer its buyer missed.
+    """
+    if payment.minted_micro_usd:
+        answers.store_answer(payment.pk, attempt=attempt, answer=purchases.stored_answer(payment), facts={})
+        return _finalize(payment, attempt=attempt, cost_micro_usdc=None)
     finalized = finalization.credit_owed(
         payment=_request(
             payment,

@@ -15,7 +15,8 @@ from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 from x402.services import evidence, mixed_payments
-from x402.services.serving import credit_failed_work
+from x402.services.serving import credit_failed_work, end_serving
+from x402.services.serving_leases import leases
 from x402.services.waiting import watch
 
 SWEEP_LIMIT = 200
@@ -105,10 +106,27 @@ def credit_if_crashed(payment_id: str) -> bool:
 
 def _credit_unserved(payment_id: str) -> bool:
     payment = Payment.objects.get(pk=payment_id)
+    if payment.minted_micro_usd:
+        return _close_purchase(payment)
     try:
         credit_failed_work(payment, attempt=payment.attempt, code="answer_not_fetched", status=410)
     except LostLease:
         return False
+    return True
+
+
+def _close_purchase(payment: Payment) -> bool:
+    """Credit was minted with the settlement; only the answer that nobody waited for is still to be kept."""
+    attempt = leases.claim(payment.pk)
+    if attempt is None:
+        return False
+    payment.state, payment.attempt = PaymentState.SERVING, attempt
+    try:
+        credit_failed_work(payment, attempt=attempt, code="answer_not_fetched", status=410)
+    except LostLease:
+        return False
+    finally:
+        end_serving(payment)
     return True
 
 

@@ -32,7 +32,7 @@ from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, require_accepted
 from x402.protocol.schemes.exact_eip3009 import SETTLEMENT_BUDGET_SECONDS
 from x402.selectors.payments import payment_by_replay_key
-from x402.services import payment_rows, ways_to_pay
+from x402.services import payment_rows, purchases, ways_to_pay
 from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
 from x402.services.keys import hash_of
@@ -77,6 +77,14 @@ class NonceAlreadyUsed(Exception):
         super().__init__("this authorization was used or cancelled")
         self.quote = quote
         self.price_version = price_version
+
+
+class PurchaseUnderWay(Exception):
+    """Raised when another payment is buying under the same key; this one was not taken."""
+
+    def __init__(self, payment: Payment) -> None:
+        super().__init__(payment.pk)
+        self.payment = payment
 
 
 def decode(incoming: PaidRequest) -> Presented:
@@ -235,6 +243,8 @@ def _row(
     trace = inject_context() or propagation.unpacked(quote.trace_context if quote else None)
     is_permit2 = isinstance(authorization, Permit2Authorization)
     facilitator = authorization.facilitator if is_permit2 else None
+    purchase = incoming.purchase
+    account_id = purchase.account_for(payer) if purchase else account_id_of_wallet(payer)
     payment = Payment(
         id=new_payment_id(),
         method=presented.way.method,
@@ -264,7 +274,9 @@ def _row(
         idempotency_key_hash=incoming.key_hash,
         correlation_id=correlation_id,
         trace_context=trace.get(propagation.TRACEPARENT, incoming.traceparent),
-        account_id=account_id_of_wallet(payer),
+        account_id=account_id,
+        minted_micro_usd=purchase.minted_micro_usd if purchase else 0,
+        purchase_key=purchase.key_for(account_id) if purchase else "",
         entry_id=new_id("ent"),
         on_crash=endpoint.on_crash,
         lease_until=claim_until(),
@@ -292,9 +304,12 @@ def insert(
     if is_new:
         return payment, True
     known = known_payment(presented)
-    if known is None:
-        raise Payment.DoesNotExist(payment.pk)
-    return known, False
+    if known is not None:
+        return known, False
+    bought = purchases.earlier(incoming.purchase, payer=payment.payer) if incoming.purchase else None
+    if bought is not None:
+        raise PurchaseUnderWay(bought)
+    raise Payment.DoesNotExist(payment.pk)
 
 
 def claim_until() -> datetime:
