@@ -9,6 +9,7 @@ from django.urls import include, path
 
 from loa_site import public_pages
 from loa_site.api_schema import DocsView, SchemaView
+from x402.api.discovery import WellKnownView
 from x402.api.problem_pages import problem_index, problem_page
 
 api_v1 = [
@@ -31,6 +32,7 @@ urlpatterns = [
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),
     path("facilitator/", include("x402.api.facilitator_urls")),
+    path(".well-known/x402", WellKnownView.as_view(), name="well-known-x402"),
     path("v1/", include("inference.api.openai")),
     path("", include("loa_site.security.urls")),
     path("", include("loa_site.health.urls")),

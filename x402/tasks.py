@@ -4,7 +4,7 @@ from celery import shared_task
 
 from billing.services import recovery
 from x402.chain.network_settings import networks
-from x402.services import settler, sweeps
+from x402.services import facilitated_settlement, settler, sweeps
 from x402.services.facilitator_choice import facilitator_for
 
 STEPS_PER_RUN = 40
@@ -36,6 +36,7 @@ def settle_due() -> int:
 def sweep_payments() -> dict[str, int]:
     """Move over-age payments to their exits."""
     swept = sweeps.sweep_payments()
+    facilitated_settlement.sweep()
     return {
         "became_unknown": swept.became_unknown,
         "resolved": swept.resolved,

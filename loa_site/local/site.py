@@ -60,6 +60,7 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_ANSWER_ENCRYPTION_KEY": secrets["answer_key"],
         "LOA_API_KEY_PEPPER": secrets["pepper"],
         "LOA_WEBHOOK_KEY": secrets["webhook_key"],
+        "LOA_FACILITATOR_ANONYMOUS_PER_MINUTE": str(LOCAL_RATE_LIMIT),
         "LOA_RATE_LIMITS": "{" + ", ".join(f'"{name}": {LOCAL_RATE_LIMIT}' for name in LIMITED) + "}",
     }
     return {name: os.environ.get(name) or value for name, value in own.items()}
