@@ -66,8 +66,14 @@ openapi: setup ## write docs/openapi.yaml anew
 openapi-diff: setup ## that docs/openapi.yaml is what the code says
 	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml -
 
-integration: setup ## whole payments on servers in processes of their own, crashes included
-	@$(PYTHON) -m loa_site.local test -m "journey or integration" $(ARGS)
+integration: setup ## what only a real Redis 7 can show (plan 13.3): Docker Compose, the machine's server, or the embedded one
+	@infra/scripts/test-integration.sh $(ARGS)
+
+load: setup ## payments at once (plan 13.4): throughput, percentiles, errors, conservation; ARGS="--provider system" as above
+	@SUITE=load LOAD_ROUNDS=$(or $(ROUNDS),5) infra/scripts/test-integration.sh $(ARGS)
+
+journeys: setup ## whole payments on servers in processes of their own, crashes included
+	@$(PYTHON) -m loa_site.local test -m journey $(ARGS)
 
 interop: setup ## published x402 clients pay a running site
 	@$(PYTHON) -m tests.interop

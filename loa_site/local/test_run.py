@@ -2,7 +2,7 @@
 
 pytest-django reads the settings before any fixture, so the servers must be there before pytest is. With `reuse` the
 database server of a kept stack is shared; Redis and the chain are started for each run, because tests flush the one
-and turn the clock of the other.
+and turn the clock of the other; TEST_REDIS_URL names a Redis that somebody else started for this run alone.
 """
 
 import json
@@ -69,16 +69,22 @@ def environment(*, reuse: bool = False) -> Iterator[dict[str, str]]:
         variables = {"DJANGO_SETTINGS_MODULE": "loa_site.settings.test", "LOA_TEST_SERVICES": "1"}
         template = databases.ensure_template(postgres, {**os.environ, **variables})
         database = exits.enter_context(databases.copy_of(postgres, template))
-        redis, chain = Redis(scratch / "redis", ports.free_port()), Chain(scratch / "chain", ports.free_port())
-        for server in (redis, chain):
+        chain = Chain(scratch / "chain", ports.free_port())
+        servers: list[Redis | Chain] = [chain]
+        redis_url = os.environ.get("TEST_REDIS_URL")
+        if not redis_url:
+            redis = Redis(scratch / "redis", ports.free_port())
+            servers.append(redis)
+            redis_url = redis.url
+        for server in servers:
             exits.callback(server.stop)
             server.start()
         yield (
             variables
             | databases.urls_of(postgres, database)
             | {
-                "REDIS_URL": redis.url,
-                "CELERY_BROKER_URL": redis.url,
+                "REDIS_URL": redis_url,
+                "CELERY_BROKER_URL": redis_url,
                 "RPC_URL": chain.url,
                 "LOA_RELAYER_PRIVATE_KEY": wallets.relayer().private_key,
                 "LOA_PAY_TO": wallets.pay_to().address,
