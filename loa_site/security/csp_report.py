@@ -1,7 +1,8 @@
 """POST /api/v1/csp-report: browsers tell what the content security policy stopped.
 
 In this order: rate limit (429), media type (415), announced length (413), read at most one byte beyond 10 KiB (413),
-parse (400), one log event and one count per violation, 204. Source: sprint plan 13.2.
+parse (400), one log event and one count per violation, 204. What extensions of the browser cause is counted and left
+out; a flood is logged as a sample and kept as one row (`report_groups`). Source: sprint plan 13.2.
 """
 
 from typing import Final
@@ -11,11 +12,14 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts import throttles
+from loa_site.security import report_groups
 from loa_site.security.csp_reports import (
     MEDIA_TYPES,
     REPORT_BYTES_MAX,
     InvalidReport,
+    Violation,
     directive_name,
+    is_noise,
     violations_of,
 )
 from loa_site.security.policy import DIRECTIVES
@@ -31,6 +35,7 @@ KNOWN_DIRECTIVES: Final = frozenset(DIRECTIVES) | {
 
 log = get_logger(__name__)
 _violations = counter(names.CSP_VIOLATIONS, "Violations of the policy, by directive.", labels=("directive",))
+_ignored = counter(names.CSP_REPORTS_IGNORED, "Violations caused by extensions of the browser.")
 _refused = counter(names.CSP_REPORTS_REFUSED, "Reports that were not taken, by status.", labels=("status",))
 
 
@@ -57,16 +62,25 @@ def csp_report(request: HttpRequest) -> HttpResponse:
     except InvalidReport as error:
         return _refuse("invalid_csp_report", detail=str(error))
     for violation in violations:
+        if is_noise(violation):
+            _ignored.inc()
+            continue
         _violations.labels(directive=bounded(directive_name(violation.violated_directive), KNOWN_DIRECTIVES)).inc()
-        log_metric(
-            log,
-            names.CSP_VIOLATION,
-            level="warning",
-            document_uri=violation.document_uri,
-            violated_directive=violation.violated_directive,
-            blocked_uri=violation.blocked_uri,
-        )
+        report_groups.keep(violation)
+        if report_groups.may_log():
+            _log(violation)
     return HttpResponse(status=204)
+
+
+def _log(violation: Violation) -> None:
+    log_metric(
+        log,
+        names.CSP_VIOLATION,
+        level="warning",
+        document_uri=violation.document_uri,
+        violated_directive=violation.violated_directive,
+        blocked_uri=violation.blocked_uri,
+    )
 
 
 def _announced_length(request: HttpRequest) -> int:

@@ -20,6 +20,16 @@ CSP_REPORT: Final = "application/csp-report"
 REPORTS_JSON: Final = "application/reports+json"
 MEDIA_TYPES: Final = frozenset({CSP_REPORT, REPORTS_JSON, "application/json"})
 
+# What a browser's own extensions and pages do is not ours to mend.
+EXTENSIONS: Final = (
+    "chrome-extension",
+    "moz-extension",
+    "safari-extension",
+    "safari-web-extension",
+    "ms-browser-extension",
+)
+NOISE: Final = (*EXTENSIONS, "about", "chrome", "resource", "webkit-masked-url", "edge")
+
 # Each fact and the names browsers give it, the plan's first.
 _NAMES: Final = {
     "document_uri": ("document-uri", "documentURI", "documentURL"),
@@ -39,6 +49,7 @@ class Violation:
     document_uri: str
     violated_directive: str
     blocked_uri: str
+    source_uri: str = ""
 
 
 def violations_of(body: bytes) -> list[Violation]:
@@ -54,6 +65,16 @@ def violations_of(body: bytes) -> list[Violation]:
     return [_violation(report.get("body")) for report in document if report.get("type") == "csp-violation"][
         :REPORTS_PER_POST_MAX
     ]
+
+
+def is_noise(violation: Violation) -> bool:
+    """Whether an extension of the browser caused it.
+
+    >>> is_noise(Violation("https://x.example/", "script-src", "chrome-extension://abc/a.js"))
+    True
+    """
+    addresses = (violation.blocked_uri, violation.document_uri, violation.source_uri)
+    return any(address.partition(":")[0].lower() in NOISE for address in addresses)
 
 
 def directive_name(violated_directive: str) -> str:
@@ -98,8 +119,10 @@ def _violation(report: object) -> Violation:
             facts[fact] = values[0]
     if not facts:
         raise InvalidReport("The report names no document, no directive and no blocked address.")
+    source = report.get("source-file", report.get("sourceFile", ""))
     return Violation(
         document_uri=without_secrets(facts.get("document_uri", UNKNOWN)),
         violated_directive=visible(facts.get("violated_directive", UNKNOWN)),
         blocked_uri=without_secrets(facts.get("blocked_uri", UNKNOWN)),
+        source_uri=without_secrets(source) if isinstance(source, str) else "",
     )

@@ -1,11 +1,15 @@
 """The report endpoint, to the letter of plan 13.2 and against hostile reports (faults.md 70, 72)."""
 
 import json
+import secrets
+import time
 from io import BytesIO
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -13,6 +17,8 @@ from prometheus_client import REGISTRY
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
+from loa_site.models import PolicyReport
+from loa_site.security import report_groups
 from loa_site.security.csp_report import KNOWN_DIRECTIVES
 from loa_site.security.csp_reports import InvalidReport, violations_of
 
@@ -36,6 +42,9 @@ NEW = [
         },
     }
 ]
+
+
+pytestmark = pytest.mark.django_db
 
 
 def report(client: Client, document: object, media_type: str = "application/csp-report") -> Any:
@@ -197,6 +206,75 @@ def test_a_client_that_reports_without_end_is_slowed(client: Client, settings: S
 
     assert [answer.status_code for answer in answers] == [204, 204, 204, 429]
     assert 1 <= int(answers[-1]["Retry-After"]) <= 60
+
+
+EXTENSION = {"csp-report": {"document-uri": "https://x.example/", "violated-directive": "script-src-elem"}}
+
+
+@pytest.mark.parametrize("field", ["blocked-uri", "source-file"])
+def test_what_an_extension_of_the_browser_causes_is_counted_and_left_out(client: Client, field: str) -> None:
+    noisy = {"csp-report": EXTENSION["csp-report"] | {field: "moz-extension://0a1b/content.js"}}
+
+    with capture_logs() as lines:
+        answer = report(client, noisy)
+
+    assert (answer.status_code, lines) == (204, [])
+    assert PolicyReport.objects.count() == 0
+
+
+def test_reports_of_one_kind_are_one_row_with_a_count_for_staff(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_groups, "SECONDS_BETWEEN_WRITES", 0)
+    page = f"https://x.example/{secrets.token_hex(4)}"
+    one = {
+        "csp-report": {"document-uri": page, "violated-directive": "img-src", "blocked-uri": "https://evil.example/a"}
+    }
+
+    for _ in range(5):
+        report(client, one)
+
+    row = PolicyReport.objects.get(document_uri=page)
+    assert (row.report_count, row.violated_directive) == (5, "img-src")
+
+
+def test_a_flood_writes_a_row_a_second_and_logs_a_sample(client: Client) -> None:
+    page = f"https://x.example/{secrets.token_hex(4)}"
+    one = {"document-uri": page, "violated-directive": "img-src", "blocked-uri": "inline"}
+
+    with capture_logs() as lines, CaptureQueriesContext(connection) as queries:
+        started = time.monotonic()
+        for _ in range(500):
+            assert report(client, {"csp-report": one}).status_code == 204
+        seconds = 1 + int(time.monotonic() - started)
+
+    assert len([line for line in lines if line["event"] == "csp.violation"]) <= 50 * (seconds + 1)
+    assert len([query for query in queries if "loa_site_policyreport" in query["sql"]]) <= 4 * (seconds + 1)
+    assert PolicyReport.objects.filter(document_uri=page).count() == 1
+
+
+def test_invented_pages_cannot_fill_the_table(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_groups, "GROUPS_MAX", PolicyReport.objects.count() + 3)
+
+    for number in range(20):
+        facts = {"document-uri": f"https://x.example/{secrets.token_hex(4)}/{number}", "violated-directive": "img-src"}
+        report(client, {"csp-report": facts})
+
+    assert PolicyReport.objects.count() <= report_groups.GROUPS_MAX + 1
+    assert PolicyReport.objects.get(violated_directive="other").report_count >= 17
+
+
+@pytest.mark.slow
+def test_ten_thousand_reports_are_answered_and_cost_little(client: Client) -> None:
+    page = f"https://x.example/{secrets.token_hex(4)}"
+    one = {"csp-report": {"document-uri": page, "violated-directive": "img-src", "blocked-uri": "inline"}}
+
+    with capture_logs() as lines:
+        statuses = {report(client, one).status_code for _ in range(10_000)}
+
+    assert statuses == {204}
+    assert len(lines) < 10_000
+    assert PolicyReport.objects.filter(document_uri=page).count() == 1
 
 
 json_values = st.recursive(

@@ -32,13 +32,14 @@ def test_the_policy_says_what_the_plan_wants_to_the_letter(client: Client) -> No
     assert directives["frame-ancestors"] == "'none'"
     assert directives["report-uri"] == "/api/v1/csp-report"
     assert directives["report-to"] == "csp-endpoint"
+    assert client.get("/page")[HEADER].endswith("report-uri /api/v1/csp-report; report-to csp-endpoint")
     assert client.get("/page")["Reporting-Endpoints"] == 'csp-endpoint="/api/v1/csp-report"'
 
 
 def test_no_directive_allows_anything_unsafe_or_foreign() -> None:
     allowed = {source for sources in DIRECTIVES.values() for source in sources if isinstance(sources, list)}
 
-    assert allowed == {"'self'", "'none'", "data:", "/api/v1/csp-report"}
+    assert allowed == {"'self'", "'none'", "data:", "'script'", "/api/v1/csp-report"}
 
 
 def test_enforcing_changes_the_header_and_nothing_else() -> None:
@@ -78,3 +79,18 @@ def test_api_answers_are_never_stored(client: Client) -> None:
 
 def test_the_list_for_the_settings_names_what_exists(settings: object) -> None:
     assert set(SECURITY_MIDDLEWARE) <= set(settings.MIDDLEWARE)
+
+
+@pytest.mark.parametrize("path", ["/admin/x", "/docs/try/"])
+def test_trusted_types_are_asked_for_except_where_libraries_write_markup(client: Client, path: str) -> None:
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in client.get("/page")[HEADER]
+    assert "trusted-types" not in client.get(path)[HEADER]
+
+
+@pytest.mark.parametrize("path", ["/account/", "/waitlist/wallet"])
+def test_pages_with_a_wallet_may_talk_to_the_window_it_opens(client: Client, path: str) -> None:
+    assert client.get(path)["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
+
+
+def test_no_page_has_a_nonce_that_a_cache_could_repeat(client: Client) -> None:
+    assert "nonce" not in client.get("/page")[HEADER]

@@ -54,9 +54,7 @@ class EmailForm(SealedForm):
             ) from error
         except UnusableAddress as error:
             raise forms.ValidationError(
-                _(
-                    "We cannot write to this address. It should look like ada@example.com, in plain letters before @."
-                ),
+                _("We cannot write to this address. It should look like ada@example.com, in plain letters before @."),
                 code=error.code,
             ) from error
 
