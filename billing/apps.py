@@ -12,6 +12,8 @@ from django.db.models.signals import post_migrate
 # Functions that give a role its rights, each made by the migration that made what it grants.
 GRANTS = ("grant_to_application", "grant_recovery_to", "grant_inline_lane_to")
 
+APPLICATION_ROLE = "loa_app"  # where a project has a role of its own for the application, and calls it nothing else
+
 
 class BillingConfig(AppConfig):
     name = "billing"
@@ -31,6 +33,7 @@ class BillingConfig(AppConfig):
 def grant_after_migrate(*, using: str, **_signal: Any) -> None:
     """Give the application role EXECUTE and SELECT, where the role and the ledger exist and we own the ledger."""
     connection = connections[using]
+    role = getattr(settings, "LOA_APPLICATION_ROLE", APPLICATION_ROLE)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'billing'"
@@ -42,4 +45,4 @@ def grant_after_migrate(*, using: str, **_signal: Any) -> None:
                 cursor.execute("SELECT to_regprocedure(%s) IS NOT NULL", [f"billing.{name}(text)"])
                 (is_there,) = cursor.fetchone()
                 if is_there:
-                    cursor.execute(f"SELECT billing.{name}(%s)", [settings.LOA_APPLICATION_ROLE])
+                    cursor.execute(f"SELECT billing.{name}(%s)", [role])

@@ -74,7 +74,7 @@ def inspect_new_connection(*, connection: BaseDatabaseWrapper, **_signal: Any) -
     Raises RecoveryInProgress for the work that was going on when the database was replaced.
     """
     raw = connection.connection
-    if connection.alias != "default" or settings.CONNECTS_AS_OWNER or raw in _watch.seen:
+    if connection.alias != "default" or getattr(settings, "CONNECTS_AS_OWNER", False) or raw in _watch.seen:
         return
     _watch.seen.add(raw)
     inspect_raw_connection(raw)
@@ -110,7 +110,7 @@ def end_recovery(*, ended_by: str, reason: str, report: str) -> str:
     """
     if not ended_by or not reason:
         raise Refused(hint="name who ends the recovery, and why")
-    with psycopg.connect(settings.DATABASE_DIRECT_URL, autocommit=True, connect_timeout=5) as owner:
+    with _connection_of_owner() as owner:
         row = owner.execute("SELECT billing.end_recovery(%s, %s, %s::jsonb)", (ended_by, reason, report)).fetchone()
     if row is None or row[0] is None:
         raise Refused(hint="no recovery is under way")
@@ -120,6 +120,16 @@ def end_recovery(*, ended_by: str, reason: str, report: str) -> str:
     _watch.noted_at = float("-inf")
     _look_now()
     return str(row[0])
+
+
+def _connection_of_owner() -> psycopg.Connection[Any]:
+    """A connection of the ledger's owner; a project with one role for everything has no other."""
+    url = getattr(settings, "DATABASE_DIRECT_URL", "")
+    if url:
+        return psycopg.connect(url, autocommit=True, connect_timeout=5)
+    parameters = connection.get_connection_params()
+    named = {name: parameters[name] for name in ("dbname", "user", "password", "host", "port") if name in parameters}
+    return psycopg.connect(**named, autocommit=True, connect_timeout=5)
 
 
 def _look_now() -> None:

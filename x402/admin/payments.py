@@ -103,7 +103,7 @@ class PaymentAdmin(ReadOnlyAdmin):
         trace_id = trace_id_of(row.trace_context)
         if not trace_id:
             return NOTHING
-        address = settings.TRACE_URL.replace(TRACE_PLACE, trace_id)
+        address = getattr(settings, "TRACE_URL", "").replace(TRACE_PLACE, trace_id)
         return identifier_of(trace_id, url=address)
 
     def links_of(self, row: Payment, request: HttpRequest) -> Sequence[Link]:
