@@ -2,20 +2,30 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import pytest
+import redis
 from django.conf import settings as site
-from django.test import override_settings
 
 from accounts.models import Account
 from accounts.services import api_keys
+from telemetry.configuration import redis_key
 from tests.factories.ledger import give_prepaid
 from tests.inference.callers import Caller
 from tests.inference.serving import ScriptedUpstream, running_site
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
+
+
+@pytest.fixture(autouse=True)
+def _no_upstream_has_failed() -> None:
+    """A test that breaks an upstream leaves its circuit open, which is nobody else's business."""
+    if site.TEST_SERVICES:
+        client = redis.Redis.from_url(site.LOA["REDIS_URL"])
+        for name in client.keys(redis_key("circuit:*:upstream_*")):
+            client.delete(name)
 
 
 @pytest.fixture
@@ -49,12 +59,16 @@ def origin(settings: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def by_url(settings: Any) -> Callable[..., AbstractContextManager[Any]]:
+def by_url(settings: Any) -> Callable[..., AbstractContextManager[None]]:
     """Let the demo model be answered for by a server at a URL."""
 
-    def point(url: str, **more: dict[str, object]) -> AbstractContextManager[Any]:
+    @contextmanager
+    def point(url: str, **more: dict[str, object]) -> Iterator[None]:
         upstream = {"class": "inference.upstreams.openai.OpenAIUpstream", "base_url": url, "api_key": "sk-test"}
-        return override_settings(LOA=settings.LOA | {"UPSTREAMS": {"demo": upstream} | more})
+        before = settings.LOA
+        settings.LOA = before | {"UPSTREAMS": {"demo": upstream} | more}
+        yield
+        settings.LOA = before
 
     return point
 
@@ -62,17 +76,11 @@ def by_url(settings: Any) -> Callable[..., AbstractContextManager[Any]]:
 @pytest.fixture
 def scripted(by_url: Any) -> Iterator[Callable[[Any], ScriptedUpstream]]:
     """An upstream that replies as the test's function says, and answers for the demo model."""
-    opened: list[Any] = []
+    with ExitStack() as stack:
 
-    def serve(answer: Any) -> ScriptedUpstream:
-        server = ScriptedUpstream(answer)
-        opened.append(server)
-        server.__enter__()
-        pointed = by_url(server.url)
-        opened.append(pointed)
-        pointed.__enter__()
-        return server
+        def serve(answer: Any) -> ScriptedUpstream:
+            server = stack.enter_context(ScriptedUpstream(answer))
+            stack.enter_context(by_url(server.url))
+            return server
 
-    yield serve
-    for context in reversed(opened):
-        context.__exit__(None, None, None)
+        yield serve
