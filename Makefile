@@ -8,7 +8,7 @@ ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve stop reset test attacks services services-stop lock contracts \
-	check format lint types layers migrations openapi openapi-diff deploy dependencies
+	check format lint types layers migrations openapi openapi-diff deploy dependencies terraform
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +40,7 @@ services: setup ## leave Postgres, Redis and the chain running for `test --reuse
 services-stop: ## stop what `make services` left running
 	@$(PYTHON) -m loa_site.local stop --name shared
 
-check: format lint types layers migrations openapi-diff deploy dependencies interop test ## everything CI does
+check: format lint types layers migrations openapi-diff deploy dependencies terraform interop test ## everything CI does
 
 format: setup
 	@$(PYTHON) -m ruff format --check .
@@ -83,6 +83,9 @@ browser: setup ## pages in a real Chromium
 
 bench: setup ## our figures beside the peers'; ONLY=ledger or ONLY=x402 for one part
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+terraform: setup ## format, rules, wiring and a scan of infra/terraform; what cannot run here says why
+	@$(PYTHON) -m tests.infra
 
 dependencies: setup ## that imports and declared dependencies agree
 	@$(PYTHON) -m deptry .
