@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from x402.gate import InsideTransaction, PaidContext, View, charge, charge_async
-from x402.services.endpoints import Endpoint, price_of
+from x402.services.endpoints import Endpoint, price_of, settle_order_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 from x402.views import PaidView, is_rest_view, paid_rest_view, plain_request
 
@@ -32,7 +32,8 @@ def requires_payment(
     price: object,
     description: str = "",
     mime_type: str = "application/json",
-    settle: str = "before",
+    scheme: str = "exact",
+    settle: str | None = None,
     on_crash: str = "credit",
     atomic: bool | None = None,
 ) -> Callable[[View], View]:
@@ -42,13 +43,14 @@ def requires_payment(
     `@api_view`, whose authentication and permissions are then asked before the price is named.
     `price` is a string such as "$0.01", an int of MicroUSDC, a function of the request that gives one of these, or an
     object with `maximum(PricedRequest)`, and with `actual(request, response)` where the cost is known only afterwards.
+    `scheme="upto"` offers to charge what the work cost, up to the price, beside the exact offers. `settle` says when
+    the money moves: "before" the work, "after" it and before its answer leaves, or "deferred": answered at once and
+    settled later, within the limits for wallets. An `upto` endpoint settles "after" unless it says "deferred".
     `on_crash` says what a crash during the work means: "credit" gives the money back, "rerun" runs the view once more.
     `atomic=False` runs the view outside a transaction of its own, for work that waits for others, so that it holds no
     database connection meanwhile; an asynchronous view never has one.
     Raises ValueError for a price, order or crash rule that does not exist.
     """
-    if settle != "before":
-        raise ValueError(f"settle={settle!r} is not supported; a payment settles before its answer")
     if on_crash not in ("credit", "rerun"):
         raise ValueError(f"on_crash must be 'credit' or 'rerun', not {on_crash!r}")
     endpoint = Endpoint(
@@ -57,6 +59,8 @@ def requires_payment(
         mime_type=mime_type,
         on_crash=on_crash,
         atomic=atomic is not False,
+        scheme=scheme,
+        settle=settle_order_of(scheme, settle),
     )
 
     def decorate(view: View) -> View:

@@ -219,3 +219,18 @@ class Payment(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether what a request gets for this payment is known: it is final, answered on credit, or failed unpaid."""
+        return self.is_final or self.work == WorkState.ANSWERED or self.has_failed_unpaid
+
+    @property
+    def is_answered_on_credit(self) -> bool:
+        """Whether its answer left before its money came; whoever paid may have it again, whatever became of that."""
+        return self.work == WorkState.ANSWERED
+
+    @property
+    def has_failed_unpaid(self) -> bool:
+        """Whether its work failed before anything was settled, so that nothing was and nothing will be taken."""
+        return self.work == WorkState.FAILED and self.state == PaymentState.VERIFIED

@@ -79,3 +79,8 @@ def answer_of(payment: Payment) -> Answer | None:
         sealed = bytes(stored.body_encrypted)
         body = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], payment.pk.encode())
     return Answer(status=stored.status, headers=stored.headers, body=body)
+
+
+def is_kept(payment: Payment) -> bool:
+    """Whether an answer of this attempt is there."""
+    return StoredAnswer.objects.filter(payment_id=payment.pk, attempt=payment.attempt).exists()

@@ -17,7 +17,7 @@ from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
-from x402.models.payment import ON_CHAIN
+from x402.models.payment import ON_CHAIN, WorkState
 from x402.pricing import Quotation
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.selectors.payments import payment_of
@@ -36,6 +36,7 @@ from x402.services import (
     streaming,
     sweeps,
     verification,
+    work_first,
 )
 from x402.services.crash_points import crash_point
 from x402.services.endpoints import Endpoint
@@ -48,6 +49,7 @@ from x402.services.waiting import Ticket, TooManyWaiters, watch
 
 log = get_logger(__name__)
 
+PAYMENT_REQUIRED = 402
 WAIT_STEP_SECONDS = 5.0  # a waiting request looks at the row at least this often, whatever it hears
 
 
@@ -93,6 +95,15 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
             crash_point("before_settle")
             return _follow(known, work)
     return _answer_known(known, incoming, work)
+
+
+def _require_alive(payment: Payment) -> None:
+    """Ask for another payment where this one can never pay. Raises PaymentRefused, which names fresh terms."""
+    if payment.state == PaymentState.DEAD and payment.method in ON_CHAIN and not payment.is_answered_on_credit:
+        why = payment.failure_code or "it expired unused"
+        raise PaymentRefused("payment_refused", f"The authorization can no longer pay: {why}. Sign one of the offers.")
+    if payment.has_failed_unpaid and payment.failure_status == PAYMENT_REQUIRED:
+        raise PaymentRefused(payment.failure_code, "The payer could not pay for the work. Nothing was taken.")
 
 
 def _begin(
@@ -146,7 +157,7 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
         return _answer_known(spent, incoming, work)
-    credit = mixed_payments.applicable_credit(incoming, quotation)
+    credit = mixed_payments.applicable_credit(incoming, quotation) if endpoint.settle == "before" else 0
     return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
 
 
@@ -197,7 +208,7 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
     if not proofs.proves_itself(payment, incoming) and verification.is_public(payment):
         return responses.already_used(payment)
     preused.give_back(payment)
-    if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN):
+    if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN) and not payment.is_decided:
         _claim_again(payment)
     return _follow(payment, work, is_replay=True)
 
@@ -206,10 +217,15 @@ def _claim_again(payment: Payment) -> None:
     """A retry brings an abandoned payment back to life: look on the chain first, then let it be settled again."""
     if payment.state == PaymentState.SETTLEMENT_UNKNOWN:
         evidence.resolve(payment)
-        if payment.state == PaymentState.SETTLEMENT_UNKNOWN and not verification.may_be_sent_again(payment):
+        is_dropped = payment.work == WorkState.FAILED  # its answer is gone: what still arrives is owed, none is fetched
+        if is_dropped or (
+            payment.state == PaymentState.SETTLEMENT_UNKNOWN and not verification.may_be_sent_again(payment)
+        ):
             return
     elif payment.state == PaymentState.VERIFIED:
         mixed_payments.hold_credit(payment)
+        if work_first.is_work_first(payment) and payment.work != WorkState.DONE:
+            return  # its lease is its worker's
     verification.renew_claim(payment)
 
 
@@ -232,8 +248,10 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
 
     Holds no database connection while it waits, and no longer than WAIT_SECONDS.
     """
-    if payment.is_final:
-        return responses.of_final(payment)
+    if work_first.is_work_first(payment) and payment.state == PaymentState.VERIFIED:
+        payment = work_first.work_and_settle(payment, work)
+    if payment.is_decided:
+        return _decided(payment, work)
     deadline = time.monotonic() + loa("WAIT_SECONDS")
     try:
         ticket = watch.join(payment.pk, known_state=payment.state, is_replay=is_replay)
@@ -243,7 +261,7 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
         if payment.method in ON_CHAIN:
             settler.wake(payment.network)
         while True:
-            if payment.state == PaymentState.SETTLED and serve(payment, work):
+            if payment.state == PaymentState.SETTLED and _serve(payment, work):
                 return streaming.begin(payment, work) or responses.of_final(payment, work.outcome)
             if payment.state == PaymentState.SERVING and _took_over_crashed(payment, work):
                 begun = streaming.begin(payment, work)
@@ -252,8 +270,8 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
                 payment = payment_of(payment.pk)
             if payment.state == PaymentState.SETTLEMENT_UNKNOWN and _is_resolved(payment):
                 continue
-            if payment.is_final:
-                return responses.of_final(payment)
+            if work_first.end_interrupted(payment) or payment.is_decided:
+                return _decided(payment, work)
             remaining = deadline - time.monotonic()
             is_stuck = payment.state == PaymentState.SETTLEMENT_UNKNOWN
             if remaining <= 0 or (is_stuck and not watch.may_stay(ticket)):
@@ -261,6 +279,17 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))
             payment = _news_of(payment, ticket)
+
+
+def _decided(payment: Payment, work: Work) -> HttpResponseBase:
+    """The answer there is, or fresh terms where the payment can never pay. Raises PaymentRefused."""
+    _require_alive(payment)
+    return responses.of_final(payment, work.outcome)
+
+
+def _serve(payment: Payment, work: Work) -> bool:
+    """Do the work that was paid for, or release what was made before its money came; whether this call ended it."""
+    return work_first.release(payment, work) if work_first.is_work_first(payment) else serve(payment, work)
 
 
 def _is_resolved(payment: Payment) -> bool:
@@ -271,7 +300,7 @@ def _is_resolved(payment: Payment) -> bool:
 def _news_of(payment: Payment, ticket: Ticket) -> Payment:
     """The payment as it is now: settled as the evidence says that came with the wake-up, else as its row says."""
     evidence, ticket.evidence = ticket.evidence, None
-    if evidence is None:
+    if evidence is None or work_first.is_work_first(payment):
         return payment_of(payment.pk)
     payment.state = PaymentState.SETTLED
     payment.transaction_hash, payment.block_hash = evidence.transaction_hash, evidence.block_hash
@@ -281,4 +310,5 @@ def _news_of(payment: Payment, ticket: Ticket) -> Payment:
 
 def _took_over_crashed(payment: Payment, work: Work) -> bool:
     """The process that served this payment may have died: run again where the endpoint allows it, else credit."""
-    return serve(payment, work) or sweeps.credit_if_crashed(payment.pk)
+    is_rerun = not work_first.is_work_first(payment) and serve(payment, work)
+    return is_rerun or sweeps.credit_if_crashed(payment.pk)

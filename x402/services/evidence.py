@@ -6,7 +6,7 @@ for anything else, or an expiry unused, seen at a finalized block, makes it dead
 
 from django.utils import timezone
 
-from billing.services import dead_letters
+from billing.services import dead_letters, deferred_sales
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain import receipts
@@ -96,7 +96,15 @@ def bury(payment: Payment, *, reason: str) -> bool:
     ).update(state=PaymentState.DEAD, failure_code=reason)
     if moved:
         dead_letters.resolve_subject(queue="settlement", subject_id=payment.pk, resolution=reason)
-        mixed_payments.end_credit(payment_of(payment.pk))
+        buried = payment_of(payment.pk)
+        mixed_payments.end_credit(buried)
+        if buried.is_answered_on_credit:
+            deferred_sales.write_off(
+                payment_id=buried.pk,
+                wallet=buried.payer,
+                denomination=mixed_payments.denomination_of(buried),
+                amount_micro_usdc=buried.charged_micro_usdc or 0,
+            )
         log.info(names.PAYMENT_DIED, payment_id=payment.pk, reason=reason)
     return bool(moved)
 

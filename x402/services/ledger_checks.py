@@ -20,6 +20,7 @@ SELECT p.id, p.state, CASE WHEN e.id IS NULL THEN 'has no billing entry'
   ELSE 'holds money and its entry is ' || e.state END
 FROM x402_payment p LEFT JOIN billing.billing_entry e ON e.id = p.entry_id
 WHERE p.state IN ('settled', 'serving', 'served', 'credited', 'refunded') AND p.minted_micro_usd = 0
+  AND p.work <> 'answered' AND coalesce(p.actual_micro_usdc, 1) > 0  -- nothing was held for these
   AND (e.id IS NULL
     OR (p.state IN ('settled', 'serving') AND e.state <> 'RESERVE_HELD')
     OR (p.state = 'served'

@@ -2,10 +2,13 @@
 
 from functools import lru_cache
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from x402.models import Payment
+from x402.protocol.errors import PaymentRefused
+
+TOO_MUCH_OUTSTANDING = "LX012"  # raised by x402_reserve()
 
 
 @lru_cache(maxsize=1)
@@ -18,9 +21,20 @@ def _insert_statement() -> tuple[tuple[str, ...], str]:
 
 
 def insert(payment: Payment) -> bool:
-    """Whether this call made the row; False when a payment of the same replay key is there already."""
+    """Whether this call made the row; False when a payment of the same replay key is there already.
+
+    Raises PaymentRefused(insufficient_funds) for one that settles after its work while its payer's other payments
+    leave too little to spend: the database decides that under the payer's lock (R12).
+    """
     names, statement = _insert_statement()
     payment.created_at = payment.updated_at = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(statement, [getattr(payment, name) for name in names])
+        try:
+            cursor.execute(statement, [getattr(payment, name) for name in names])
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlstate", "") != TOO_MUCH_OUTSTANDING:
+                raise
+            raise PaymentRefused(
+                "insufficient_funds", "The payer's balance does not cover this beside its other payments."
+            ) from None
         return bool(cursor.rowcount)

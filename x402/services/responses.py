@@ -153,8 +153,10 @@ def of_final(payment: Payment, outcome: Outcome | None = None) -> HttpResponse:
     `outcome` is what this very request has just served; without it everything is read from the record.
     """
     notes = _notes(payment, outcome)
-    if payment.state == PaymentState.SERVED:
+    if payment.state == PaymentState.SERVED or payment.is_answered_on_credit:
         response = _served(payment, notes, outcome)
+    elif payment.has_failed_unpaid:
+        response = _failed_unpaid(payment)
     elif payment.state == PaymentState.DEAD:
         response = _problem(
             payment,
@@ -193,6 +195,16 @@ def passed_on(made: HttpResponseBase) -> dict[str, str]:
     return {name: made.headers[name] for name in (*answers.KEPT_HEADERS, PROXY_BUFFERING) if name in made.headers}
 
 
+def _failed_unpaid(payment: Payment) -> HttpResponse:
+    """The work failed before it was paid for: nothing was taken, and the authorization will not be used."""
+    return _problem(
+        payment,
+        payment.failure_code or "paid_work_failed",
+        payment.failure_status or 502,
+        "The work failed before its payment was settled. Nothing was taken; sign a new payment to try again.",
+    )
+
+
 def _credited(payment: Payment, notes: tuple[IssuedNote, ...]) -> HttpResponse:
     if payment.method == Method.API_KEY:
         detail = "The work failed. Nothing was charged: the whole amount is back in the prepaid balance."
@@ -215,7 +227,7 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
     ours: JsonObject = {
         "payment_id": payment.pk,
         "state": payment.state,
-        "quoted_micro_usdc": str(payment.held_micro_usdc),
+        "quoted_micro_usdc": str(payment.amount_micro_usdc + payment.credit_applied_micro_usdc),
     }
     if payment.is_final:
         ours["charged_micro_usdc"] = str(payment.charged_micro_usdc or 0)
@@ -225,13 +237,14 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
             "amount_micro_usdc": str(notes[0].amount),
             "kind": notes[0].kind,
         }
+    is_unpaid = payment.has_failed_unpaid or payment.state == PaymentState.DEAD
     return SettleResponse(
-        success=payment.state != PaymentState.DEAD,
+        success=not is_unpaid,
         transaction=payment.transaction_hash,
         network=payment.network,
         payer=payment.payer,
-        amount=payment.amount_micro_usdc,
-        error_reason=payment.failure_code if payment.state == PaymentState.DEAD else "",
+        amount=payment.due_micro_usdc,
+        error_reason=payment.failure_code if is_unpaid else "",
         extensions={"loa": ours},
     )
 

@@ -21,6 +21,7 @@ from telemetry.logging import get_logger
 from telemetry.tracing import traced
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
+from x402.protocol.errors import PaymentRefused
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers, mixed_payments, purchases
 from x402.services.answers import Answer
@@ -73,6 +74,14 @@ class Outcome:
     notes: tuple[IssuedNote, ...]
 
 
+class Withheld(Exception):
+    """Raised when an answer that was made may not be released. Its handler's transaction is rolled back."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class WorkFailed(Exception):
     """Raised when the paid handler answered an error. Its own transaction is rolled back and the payer credited."""
 
@@ -95,7 +104,7 @@ def serve(payment: Payment, work: Work) -> bool:
     try:
         payment.state, payment.attempt = PaymentState.SERVING, attempt
         try:
-            answer = _run(payment, work)
+            answer = _run(payment, work, before_commit=None)
         except WorkFailed as failure:
             notes = credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
             work.outcome = Outcome(answer=None, notes=notes)
@@ -111,10 +120,14 @@ def serve(payment: Payment, work: Work) -> bool:
     return True
 
 
-def finish(payment: Payment, work: Work, answer: Answer) -> None:
-    """Keep the answer and book what it cost; from then on it may leave. Raises LostLease, and books nothing then."""
+def finish(payment: Payment, work: Work, answer: Answer, *, is_kept: bool = False) -> None:
+    """Keep the answer and book what it cost; from then on it may leave. Raises LostLease, and books nothing then.
+
+    An answer that was made before its money came `is_kept` already.
+    """
     crash_point("before_commit")
-    answers.store_answer(payment.pk, attempt=payment.attempt, answer=answer, facts=work.facts)
+    if not is_kept:
+        answers.store_answer(payment.pk, attempt=payment.attempt, answer=answer, facts=work.facts)
     notes = _finalize(payment, attempt=payment.attempt, cost_micro_usdc=work.cost_micro_usdc)
     work.outcome = Outcome(answer=answer, notes=notes)
     crash_point("after_commit")
@@ -126,7 +139,19 @@ def end_serving(payment: Payment) -> None:
     watch.announce([payment.pk])
 
 
-def _run(payment: Payment, work: Work) -> Answer | None:
+def run_handler(payment: Payment, work: Work, *, before_commit: Callable[[Answer], None] | None = None) -> Answer:
+    """The handler's whole answer. `before_commit` is called with it before the handler's own transaction ends.
+
+    What it raises of Withheld, LostLease, PaymentRefused and WorkFailed rolls the transaction back and is raised here.
+    Raises WorkFailed for an exception or a status ≥ 400, and for a COMMIT that fails.
+    """
+    answer = _run(payment, work, before_commit=before_commit)
+    if answer is None:
+        raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS)
+    return answer
+
+
+def _run(payment: Payment, work: Work, *, before_commit: Callable[[Answer], None] | None) -> Answer | None:
     """The handler's answer, in a transaction of its own (R7); None when it is a stream, which is in `work.stream` then.
 
     Raises WorkFailed for an exception or a status ≥ 400.
@@ -149,13 +174,33 @@ def _run(payment: Payment, work: Work) -> Answer | None:
                 log.warning(names.PAID_WORK_FAILED, payment_id=payment.pk, error="AnswerTooLarge")
                 raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS)
             _require_unbroken_transaction()
+            answer = Answer(status=response.status_code, headers=dict(response.headers), body=body)
+            if before_commit is not None:
+                _ask(before_commit, answer)
     except WorkFailed:
         raise
+    except _Verdict as verdict:
+        raise verdict.error from None
     except Exception as error:
         # The boundary to code that is not ours: whatever it raises, the payer gets the money back.
         log.exception(names.PAID_WORK_FAILED, payment_id=payment.pk, error=type(error).__name__)
         raise WorkFailed("paid_work_failed", WORK_FAILED_STATUS) from error
-    return Answer(status=response.status_code, headers=dict(response.headers), body=body)
+    return answer
+
+
+class _Verdict(Exception):
+    """Carries what `before_commit` raised past the boundary to the handler's code, which may raise the same classes."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _ask(before_commit: Callable[[Answer], None], answer: Answer) -> None:
+    try:
+        before_commit(answer)
+    except (WorkFailed, Withheld, LostLease, PaymentRefused) as error:
+        raise _Verdict(error) from error
 
 
 def _require_unbroken_transaction() -> None:

@@ -45,17 +45,37 @@ class ServingLeases:
                 [float(loa("SERVING_LEASE_SECONDS")), payment_id],
             )
             row = cursor.fetchone()
-        if row is None:
-            return None
+        return None if row is None else self._hold(payment_id, attempt=int(row[0]), asked_at=asked_at)
+
+    def claim_work(self, payment_id: str) -> int | None:
+        """Take a payment that settles after its work, to do that work; its attempt, or None.
+
+        Work that a crash interrupted may run once more where its endpoint says so. One guarded statement.
+        """
+        asked_at = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE x402_payment SET work = 'running', updated_at = clock_timestamp(),"
+                " attempt = attempt + CASE WHEN work = 'running' THEN 1 ELSE 0 END,"
+                " lease_until = clock_timestamp() + make_interval(secs => %s)"
+                " WHERE id = %s AND state = 'verified' AND settle_order <> 'before' AND (work = ''"
+                " OR (work = 'running' AND lease_until < clock_timestamp() AND on_crash = 'rerun' AND attempt = 1))"
+                " RETURNING attempt",
+                [float(loa("SERVING_LEASE_SECONDS")), payment_id],
+            )
+            row = cursor.fetchone()
+        return None if row is None else self._hold(payment_id, attempt=int(row[0]), asked_at=asked_at)
+
+    def _hold(self, payment_id: str, *, attempt: int, asked_at: float) -> int:
         with self._lock:
-            self._serving[payment_id] = row[0]
+            self._serving[payment_id] = attempt
             self._held_until[payment_id] = asked_at + float(loa("SERVING_LEASE_SECONDS")) * (1 - MARGIN)
             self._ends_at[payment_id] = asked_at + SERVING_SECONDS_MAX
             self._busy.set()
             if self._heart is None or not self._heart.is_alive():
                 self._heart = threading.Thread(target=self._beat, name="serving-heartbeat", daemon=True)
                 self._heart.start()
-        return int(row[0])
+        return attempt
 
     def drop(self, payment_id: str) -> None:
         """The work of this payment ended; its lease is no longer renewed."""
@@ -92,8 +112,8 @@ class ServingLeases:
             cursor.execute(
                 "UPDATE x402_payment SET lease_until = clock_timestamp() + make_interval(secs => %s)"
                 " FROM unnest(%s::text[], %s::int[]) AS mine(payment_id, attempt)"
-                " WHERE id = mine.payment_id AND x402_payment.attempt = mine.attempt AND state = 'serving'"
-                " RETURNING id",
+                " WHERE id = mine.payment_id AND x402_payment.attempt = mine.attempt"
+                " AND (state = 'serving' OR (state = 'verified' AND work = 'running')) RETURNING id",
                 [float(loa("SERVING_LEASE_SECONDS")), list(serving), list(serving.values())],
             )
             renewed = [row[0] for row in cursor.fetchall()]

@@ -5,13 +5,13 @@ One Transfer log pays for one payment: the log is consumed under a unique key be
 idempotent by the log's place on the chain (R24), so a crash between any two steps is repaired by repeating them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
 
-from billing.domain.journal import ResultStatus, Transition
-from billing.services import dead_letters, recovery, settlements
+from billing.domain.journal import Result, ResultStatus, Transition
+from billing.services import dead_letters, deferred_sales, recovery, settlements
 from telemetry import names
 from telemetry.logging import get_logger
 from telemetry.propagation import TRACEPARENT
@@ -95,7 +95,7 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
     ours = _consume(evidence, rows)
     items = [_settled_payment(rows[one.payment_id], one) for one in evidence if one.payment_id in ours]
     settled = []
-    for item, result in zip(items, settlements.book_settlements(items), strict=True):
+    for item, result in _booked(items, rows):
         if result.status in (ResultStatus.OK, ResultStatus.EXISTS):
             settled.append(item.payment_id)
             if rows[item.payment_id].failure_code:
@@ -112,6 +112,18 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
                 trace_context=carrier_of(rows[item.payment_id]),
             )
     return settled
+
+
+def _booked(
+    items: Sequence[settlements.SettledPayment], rows: Mapping[str, Payment]
+) -> Iterator[tuple[settlements.SettledPayment, Result]]:
+    """Each item with its result: most are held for their work; what was answered on credit pays what is owed for it."""
+    held = [item for item in items if not rows[item.payment_id].is_answered_on_credit]
+    yield from zip(held, settlements.book_settlements(held), strict=True)
+    for item in items:
+        row = rows[item.payment_id]
+        if row.is_answered_on_credit:
+            yield item, deferred_sales.book_payment(item, charged_micro_usdc=row.charged_micro_usdc or 0)
 
 
 def note_failures(failures: Sequence[Failure]) -> list[str]:
@@ -168,7 +180,7 @@ def _settled_payment(payment: Payment, evidence: Evidence) -> settlements.Settle
         network=payment.network,
         asset_address=payment.asset,
         pay_to=payment.pay_to,
-        amount_micro_usdc=payment.amount_micro_usdc,
+        amount_micro_usdc=payment.due_micro_usdc,
         tx_hash=evidence.transaction_hash,
         block_hash=evidence.block_hash,
         block_number=evidence.block_number,
@@ -179,7 +191,7 @@ def _settled_payment(payment: Payment, evidence: Evidence) -> settlements.Settle
             table="x402_payment",
             row_id=payment.id,
             from_state=payment.state,
-            to_state=PaymentState.SETTLED,
+            to_state=PaymentState.SERVED if payment.is_answered_on_credit else PaymentState.SETTLED,
             attempt=payment.attempt,
             changes={
                 "transaction_hash": evidence.transaction_hash,

@@ -141,6 +141,7 @@ def step(facilitator: Facilitator) -> Progress:
 REST_SECONDS = 5.0
 
 _settlers: dict[str, Settler] = {}
+_alarms: dict[str, threading.Timer] = {}
 _settlers_lock = threading.Lock()
 
 
@@ -152,8 +153,28 @@ def wake(network: str) -> None:
     _settlers[network].wake()
 
 
+def wake_later(network: str, seconds: float) -> None:
+    """The same after a while; calls before that are one call."""
+    with _settlers_lock:
+        if network in _alarms:
+            return
+        _alarms[network] = threading.Timer(seconds, _ring, [network])
+        _alarms[network].daemon = True
+        _alarms[network].start()
+
+
+def _ring(network: str) -> None:
+    with _settlers_lock:
+        _alarms.pop(network, None)
+    wake(network)
+
+
 def rest() -> bool:
     """Before this process ends: finish what is under way and give the relayer keys back, so that another can go on."""
+    with _settlers_lock:
+        for alarm in _alarms.values():
+            alarm.cancel()
+        _alarms.clear()
     return False not in [settler.rest(REST_SECONDS) for settler in list(_settlers.values())]
 
 

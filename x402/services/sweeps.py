@@ -7,14 +7,15 @@ Lost wake-ups and dead processes are repaired here; what a live process holds is
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from billing.domain.errors import LostLease
 from billing.services import recovery
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
-from x402.models.payment import Method
-from x402.services import evidence, mixed_payments
+from x402.models.payment import Method, WorkState
+from x402.services import answers, evidence, exposure, mixed_payments, verification, work_first
 from x402.services.serving import credit_failed_work, end_serving
 from x402.services.serving_leases import leases
 from x402.services.waiting import watch
@@ -46,13 +47,15 @@ def sweep_payments() -> Swept:
     crashed = sum(credit_if_crashed(payment_id) for payment_id in _ids(_CRASHED, []))
     abandoned = [*_ids(_UNSERVED, [UNSERVED_HOURS]), *_ids(_UNCLAIMED_HOLDS, [])]
     unserved = sum(_credit_unserved(payment_id) for payment_id in abandoned)
+    unserved += _end_unfinished_work()
     mixed_payments.end_open_credits(SWEEP_LIMIT)
+    exposure.release_ended()
     return Swept(became_unknown, resolved, crashed, unserved, _give_up_unclaimed())
 
 
 _SETTLING_WITHOUT_LEASE = """
 UPDATE x402_payment SET state = 'settlement_unknown', failure_code = 'settlement_pending',
-  updated_at = clock_timestamp()
+  updated_at = clock_timestamp(), lease_until = CASE WHEN work = 'answered' THEN NULL ELSE lease_until END
 WHERE id IN (
   SELECT id FROM x402_payment WHERE state = 'settling' AND lease_until < clock_timestamp()
   ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)
@@ -73,6 +76,10 @@ _UNSERVED = (
 _UNCLAIMED_HOLDS = (
     "SELECT id FROM x402_payment WHERE method = 'api_key' AND state = 'settled' AND lease_until < clock_timestamp()"
     " ORDER BY created_at LIMIT %s"
+)
+_UNFINISHED = (
+    "SELECT id FROM x402_payment WHERE settle_order <> 'before' AND lease_until < clock_timestamp()"
+    " AND (state = 'settled' OR (state = 'verified' AND work = 'running')) ORDER BY created_at LIMIT %s"
 )
 _OVERDUE = (
     "SELECT id FROM x402_payment WHERE state = 'verified' AND lease_until < clock_timestamp()"
@@ -143,9 +150,23 @@ def _resolve_unknown() -> int:
         if evidence.resolve(payment) != PaymentState.SETTLEMENT_UNKNOWN:
             resolved += 1
             continue
+        if payment.is_answered_on_credit and verification.may_be_sent_again(payment):
+            Payment.objects.filter(pk=payment_id, state=PaymentState.SETTLEMENT_UNKNOWN).update(lease_until=Now())
         with connection.cursor() as cursor:
             cursor.execute(_LOOKED_AT, [payment_id])
     return resolved
+
+
+def _end_unfinished_work() -> int:
+    """Payments that settle after their work, whose worker is gone: failed when unsettled, owed when settled."""
+    ended = 0
+    for payment_id in _ids(_UNFINISHED, []):
+        payment = Payment.objects.get(pk=payment_id)
+        if payment.state == PaymentState.VERIFIED:
+            work_first.end_interrupted(payment)
+        elif payment.work == WorkState.FAILED or not answers.is_kept(payment):
+            ended += work_first.give_back(payment)
+    return ended
 
 
 def _give_up_unclaimed() -> int:

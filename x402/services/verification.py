@@ -32,7 +32,7 @@ from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, require_accepted
 from x402.protocol.schemes.exact_eip3009 import SETTLEMENT_BUDGET_SECONDS
 from x402.selectors.payments import payment_by_replay_key
-from x402.services import payment_rows, purchases, ways_to_pay
+from x402.services import exposure, payment_rows, purchases, ways_to_pay
 from x402.services.endpoints import Endpoint
 from x402.services.facilitator_choice import rpc_of
 from x402.services.keys import hash_of
@@ -299,7 +299,8 @@ def insert(
     """
     payment = _row(presented, incoming, endpoint, agreed=agreed)
     payment.failure_code = failure_code
-    is_new = payment_rows.insert(payment)
+    is_deferred = payment.settle_order == SettleOrder.DEFERRED
+    is_new = exposure.insert_within_limits(payment) if is_deferred else payment_rows.insert(payment)
     annotate({names.IS_REPLAY: not is_new})
     if is_new:
         return payment, True
@@ -346,6 +347,11 @@ def may_be_sent_again(payment: Payment) -> bool:
         return False
     remote_rows.close([payment.pk])
     return True
+
+
+def require_payable_now(payment: Payment, *, amount_micro_usdc: int) -> None:
+    """Refuse what the chain would no longer move. Raises PaymentRefused, RpcFailure."""
+    require_payable(_chain_state(payment), value=amount_micro_usdc)
 
 
 def _chain_state(payment: Payment) -> AuthorizationState:
