@@ -117,7 +117,8 @@ class _Events:
     def __init__(self, paid: PaidContext, answer: StreamedAnswer) -> None:
         self._paid = paid
         self._answer = answer
-        self._is_charged = False
+        self._consumed: Consumed | None = None
+        self._is_recorded = False
         self._events = self._made()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -127,8 +128,7 @@ class _Events:
         """The stream is over, whoever ended it."""
         self._events.close()
         self._answer.close()
-        if not self._is_charged:
-            self._charge("disconnected")
+        self._record(self._consumed or self._charge("disconnected"))
 
     def _made(self) -> Generator[bytes]:
         paid, answer, head = self._paid, self._answer, _head(self._paid, self._answer.order)
@@ -145,20 +145,21 @@ class _Events:
         account = head.account(consumed.metered.billed, loa=_account(paid, consumed))
         if is_cut or answer.failure is not None:
             yield account
+            self._record(consumed)
             yield paid.finish(error_event(_broken(answer)))
             return
         yield head.ending(answer.finish_reason)
         yield account
+        self._record(consumed)
         yield paid.finish(DONE)
 
     def _charge(self, finish_reason: str) -> Consumed:
-        """Report what the answer cost, and write down what it consumed."""
+        """Report what the answer cost."""
         paid, answer = self._paid, self._answer
-        self._is_charged = True
         metered = answer.metered()
         cost = answer.order.cost_of(metered.billed)
         paid.charge(cost)
-        consumed = Consumed(
+        self._consumed = Consumed(
             payment_id=paid.payment_id,
             account_id=paid.account_id,
             order=answer.order,
@@ -167,9 +168,14 @@ class _Events:
             finish_reason=finish_reason,
             charged_micro_usdc=min(cost, paid.maximum_micro_usdc),
         )
-        paid.describe(consumed.facts())
-        record_usage(consumed)
-        return consumed
+        paid.describe(self._consumed.facts())
+        return self._consumed
+
+    def _record(self, consumed: Consumed) -> None:
+        """Write the usage down, just before the booking that gives the database connection back."""
+        if not self._is_recorded:
+            self._is_recorded = True
+            record_usage(consumed)
 
 
 def _broken(answer: StreamedAnswer) -> dict[str, object]:

@@ -33,6 +33,7 @@ from x402.models import Payment
 from x402.protocol.errors import MalformedPayment
 from x402.selectors import wallet_payments
 from x402.selectors.wallet_payments import PAGE_SIZE, PAGE_SIZE_MAX, InvalidCursor
+from x402.services import answers
 from x402.services.receipts import sign_receipt
 from x402.services.responses import keep_private
 
@@ -193,6 +194,7 @@ def receipt_facts(payment: Payment) -> dict[str, object]:
             }
             for journal in journals.journals_of(payment_id=payment.pk)
         ],
+        "charge": answers.facts_of(payment),
         "issued_at": now,
         "signed": sign_receipt(payment, issued_at=now).to_json(),
     }

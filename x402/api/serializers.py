@@ -76,6 +76,7 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     credit_notes = CreditNoteSerializer(many=True)
     settlement = serializers.DictField(allow_null=True)
     journals = serializers.ListField(child=serializers.DictField())
+    charge = serializers.DictField(help_text="What the charge was made of, in the endpoint's own words; may be empty.")
     issued_at = serializers.DateTimeField()
     signed = serializers.DictField()
 
