@@ -103,6 +103,9 @@ NumberName = Literal[
     "FACILITATOR_ANONYMOUS_PER_MINUTE",
     "FACILITATOR_DAILY_QUOTA",
     "FACILITATOR_MINIMUM_MICRO_USDC",
+    "RELAYER_LOW_KILO_WEI",
+    "RELAYER_CRITICAL_KILO_WEI",
+    "RELAYER_FEE_CEILING_WEI",
     "KEY_LOW_BALANCE_MICRO_USD",
     "REFUND_DAILY_LIMIT_MICRO_USDC",
     "REFUND_DUST_MICRO_USDC",
@@ -146,6 +149,9 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "FACILITATOR_ANONYMOUS_PER_MINUTE": 0,  # calls of our own facilitator without a key, by address; 0 refuses them
     "FACILITATOR_DAILY_QUOTA": 10_000,  # settlements we carry for one caller within 24 hours: gas is ours
     "FACILITATOR_MINIMUM_MICRO_USDC": 100,  # below this a payment is worth less than its gas on any chain
+    "RELAYER_LOW_KILO_WEI": 50_000_000_000_000,  # 0.05 of the chain's coin: some ten thousand settlements on Base
+    "RELAYER_CRITICAL_KILO_WEI": 10_000_000_000_000,
+    "RELAYER_FEE_CEILING_WEI": 200 * 10**9,  # per gas; Base's worst hours were below 100 gwei
     "BACKGROUND_WORK": "requests",  # "workers": Celery sweeps; "requests": a paid request starts what is due
     "PAID_PATHS": {},  # routes that the middleware charges for: {"reports/<slug:name>": {"price": "$0.01"}}
     "DEFAULT_NETWORK": "eip155:84532",
@@ -165,8 +171,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "SERVING_LEASE_SECONDS": 30,  # renewed by a heartbeat while the work runs; a crash is noticed after this long
     "WAITERS_PER_PAYMENT": 16,
     "STREAM_DRAIN_SECONDS": 20,  # what a stream may go on after SIGTERM, below the 30 s after which a server kills
-    "STREAMS_PER_PROCESS": 256,  # each holds one thread; beyond this new ones are told to come back
-    "WAITING_REPLAYS": 24,  # half the threads of a web process (48): the rest stays free for payments that are new
+    "STREAMS_PER_PROCESS": 320,  # each holds one of the process's threads (352): the rest stays free for others
+    "WAITING_REPLAYS": 24,  # few of the threads of a web process (352): the rest stays free for payments that are new
     "PAYMENT_HEADER_BYTES": 16 * 1024,
     "BODY_BYTES": 64 * 1024,
     "DEFAULT_MODEL": "loa-demo",

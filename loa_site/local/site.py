@@ -59,6 +59,7 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_QUOTE_KEY_ACTIVE": "l1",
         "LOA_ANSWER_ENCRYPTION_KEY": secrets["answer_key"],
         "LOA_API_KEY_PEPPER": secrets["pepper"],
+        "LOA_STREAM_DRAIN_SECONDS": "4",  # whoever stops a local site waits for it
         "LOA_WEBHOOK_KEY": secrets["webhook_key"],
         "LOA_FACILITATOR_ANONYMOUS_PER_MINUTE": str(LOCAL_RATE_LIMIT),
         "LOA_RATE_LIMITS": "{" + ", ".join(f'"{name}": {LOCAL_RATE_LIMIT}' for name in LIMITED) + "}",
@@ -71,8 +72,8 @@ def commands(folder: Path, *, environment: Mapping[str, str], port: int) -> list
     python = [sys.executable, "-m"]
     web = [
         *(*python, "granian", "--interface", "wsgi", "--host", ports.HOST, "--port", str(port), "--no-ws"),
-        *("--workers", os.environ.get("WEB_WORKERS", "2"), "--blocking-threads", os.environ.get("WEB_THREADS", "48")),
-        *("--backpressure", "256", "--workers-kill-timeout", "5", "--http", "1"),
+        *("--workers", os.environ.get("WEB_WORKERS", "2"), "--blocking-threads", os.environ.get("WEB_THREADS", "352")),
+        *("--backpressure", "704", "--workers-kill-timeout", "7", "--http", "1"),
         "loa_site.wsgi:application",
     ]
     worker = [*python, "celery", "-A", "loa_site.celery", "worker", "--loglevel", "info", "--without-mingle"]
