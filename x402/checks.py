@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, Resolver404, URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from telemetry.configuration import loa
@@ -116,7 +117,7 @@ def check_paid_paths(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
     for route, options in loa("PAID_PATHS").items():
         try:
             middleware.paid_path(route, options)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (AttributeError, ImproperlyConfigured, TypeError, ValueError) as error:
             hint = "Write {'price': '$0.01'}, and the route as in a URLconf, without a slash before it."
             found.append(Error(f"LOA['PAID_PATHS'][{route!r}]: {error}.", id="x402.E012", hint=hint))
     installed = list(settings.MIDDLEWARE)
@@ -208,7 +209,9 @@ def _is_paid(view: object) -> bool:
 
 
 def _has_endpoint(view: object) -> bool:
-    return hasattr(view, ENDPOINT_ATTRIBUTE)
+    """`@api_view` keeps the function it was given in a closure."""
+    inside = [cell.cell_contents for cell in getattr(view, "__closure__", None) or ()]
+    return any(hasattr(one, ENDPOINT_ATTRIBUTE) for one in [view, *inside])
 
 
 def _is_free(view: object) -> bool:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -110,20 +111,26 @@ async def charge_async(
 ) -> HttpResponseBase:
     """The same on an event loop. The work goes on when the client leaves, so that its answer is there for a retry."""
     loop = asyncio.get_running_loop()
+    is_streaming_server = isinstance(request, ASGIRequest)
 
     def call_on_loop() -> HttpResponseBase:
-        async def call() -> HttpResponseBase:
-            return await call_view()
-
-        response = asyncio.run_coroutine_threadsafe(call(), loop).result()
+        response = asyncio.run_coroutine_threadsafe(_called(call_view), loop).result()
         if isinstance(response, StreamingHttpResponse) and response.is_async:
-            response.streaming_content = _parts_from_loop(loop, aiter(response.streaming_content))
+            parts = aiter(response.streaming_content)
+            # A WSGI server's loop ends with the view: what it streams has to be made before.
+            response.streaming_content = (
+                _parts_from_loop(loop, parts) if is_streaming_server else list(_parts_from_loop(loop, parts))
+            )
         return response
 
     response = await in_thread(loop, lambda: charge(endpoint, request, call_on_loop))
-    if isinstance(response, StreamingHttpResponse) and not response.is_async:
+    if is_streaming_server and isinstance(response, StreamingHttpResponse) and not response.is_async:
         response.streaming_content = _parts_from_thread(loop, iter(response))
     return response
+
+
+async def _called(call_view: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
+    return await call_view()
 
 
 async def in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], Answer]) -> Answer:

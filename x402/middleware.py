@@ -10,10 +10,9 @@ a payment proves itself by its header, which no foreign page can send.
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from asgiref.sync import markcoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404
@@ -86,7 +85,8 @@ class PaywallMiddleware:
         path = self._path_of(request, view)
         if path is None:
             return None
-        return charge(path.endpoint, request, functools.partial(view, request, *args, **kwargs))
+        call = async_to_sync(view) if iscoroutinefunction(view) else view
+        return charge(path.endpoint, request, functools.partial(call, request, *args, **kwargs))
 
     async def _charge_for_async(
         self, request: HttpRequest, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -10,10 +10,10 @@ nothing. Inside the view `request.x402` names the payer and takes the actual cos
 
 import dataclasses
 import functools
-from asyncio import iscoroutinefunction
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
