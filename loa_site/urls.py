@@ -6,6 +6,7 @@ optional slash: each resource has one address.
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from loa_site import public_pages
 from loa_site.api_schema import DocsView, SchemaView
@@ -17,17 +18,20 @@ api_v1 = [
     path("", include("accounts.api.key_urls")),
     path("", include("inference.api.urls")),
     path("", include("x402.api.urls")),
+    path("", include("loa_site.gates.urls")),
 ]
 
 urlpatterns = [
     path("", public_pages.landing, name="landing"),
     path("waitlist/", include("waitlist.pages.urls")),
+    path("account/", include("loa_site.account.urls")),
     path("language", public_pages.choose_language, name="language"),
     path("robots.txt", public_pages.robots, name="robots"),
     path(".well-known/security.txt", public_pages.security_txt, name="security-txt"),
     path("problems/", problem_index, name="problem-index"),
     path("problems/<slug:slug>", problem_page, name="problem-page"),
     path("docs/", DocsView.as_view(), name="docs"),
+    path("admin", RedirectView.as_view(url="/admin/", query_string=True)),
     path("admin/", admin.site.urls),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/", include(api_v1)),

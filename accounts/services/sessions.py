@@ -99,6 +99,19 @@ def signed_in(token: str) -> SignedIn:
     return SignedIn(session.account_id, session.wallet, session.id, session.family)
 
 
+def signed_in_by_refresh(refresh_token: str) -> SignedIn:
+    """Whom an unused refresh token stands for, without using it up: what the payer's own pages keep in their cookie.
+
+    Raises SessionRefused when it stands for nobody (any more).
+    """
+    session = Session.objects.filter(
+        refresh_hash=_hash(refresh_token), revoked_at=None, refreshed_at=None, refresh_expires_at__gt=timezone.now()
+    ).first()
+    if session is None or not refresh_token.startswith(REFRESH_PREFIX):
+        raise SessionRefused("The session is unknown, expired or revoked.")
+    return SignedIn(session.account_id, session.wallet, session.id, session.family)
+
+
 def refresh(refresh_token: str) -> TokenPair:
     """A new pair for a refresh token, which is used up with its bearer token.
 

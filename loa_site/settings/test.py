@@ -13,6 +13,7 @@ _VARIABLES = {
     "LOA_ENVIRONMENT": "test",
     "LOA_PUBLIC_ORIGIN": "http://testserver",
     "LOA_RELAYER_PRIVATE_KEY": "0x" + "11" * 32,
+    "LOA_REFUND_PRIVATE_KEY": "0x" + "66" * 32,
     "LOA_PAY_TO": "0x1111111111111111111111111111111111111111",
     "LOA_QUOTE_KEYS": "t1:" + "22" * 32,
     "LOA_QUOTE_KEY_ACTIVE": "t1",
@@ -39,6 +40,7 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 TEST_SERVICES = env.boolean("LOA_TEST_SERVICES", False)
 TEST_ADMIN_DATABASE_URL = env.optional("LOA_TEST_ADMIN_DATABASE_URL")
 TEST_TEMPLATE_DATABASE = env.optional("LOA_TEST_TEMPLATE_DATABASE")
+WAITLIST_TIMINGS = env.integer("LOA_WAITLIST_TIMINGS", 150)  # of each kind; 2000 for the figure that is reported
 MODEL_STEPS = env.integer("LOA_MODEL_STEPS", 400)
 
 env.refuse_unknown()

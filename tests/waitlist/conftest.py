@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,12 +19,11 @@ from waitlist.tasks import work
 
 
 @pytest.fixture(autouse=True)
-def _an_empty_list(db: None) -> Iterator[None]:
+def _an_empty_list(db: None) -> None:
     """Rows of the waitlist are nobody's money: each test begins without any."""
     for model in (JoinRequest, Mail, Entry, InviteBatch):
         model.objects.all().delete()
     mail.outbox = []
-    yield
 
 
 def old_seal() -> str:
