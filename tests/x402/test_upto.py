@@ -6,14 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.db import connection
 
 from billing.selectors import credit_notes
-from tests.attacks.tools import row_of
+from loa_site.local import wallets
+from tests.attacks.tools import RelayerHold, row_of, until
 from tests.x402 import work_first_urls
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
 from tests.x402.permit2_buyer import UPTO_PROXY, approve, offer_of, permit_header
-from x402.models import SettlementAttempt, StoredAnswer
+from x402.chain.transactions import Signer
+from x402.models import ChainTransaction, SettlementAttempt, StoredAnswer
+from x402.services import sweeps
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.work_first_urls")]
 
@@ -192,3 +196,91 @@ def test_an_exact_payment_on_an_upto_endpoint_gets_its_change(payer: Buyer, chai
     assert chain.balance_of(payer.address) == 8_000
     [note] = credit_notes.notes_of(payer.address)
     assert (note.kind, note.amount) == ("change", 1_300)
+
+
+@pytest.fixture
+def hold(transactional_db: None) -> Iterator[RelayerHold]:
+    """The relayer's key, held back from every process."""
+    holding = RelayerHold(settings.DATABASES["default"])
+    yield holding
+    holding.let_go()
+
+
+def test_what_could_not_be_sent_in_time_is_never_taken(
+    payer: Buyer, chain: LocalChain, hold: RelayerHold, settings
+) -> None:
+    assert payer.ask("/metered", headers=upto(payer, "/metered")).status_code == 200
+    settings.LOA = settings.LOA | {"AFTER_COMMIT_SECONDS": 1, "WAIT_SECONDS": 2}
+    name = f"unsent-{payer.address}"
+    headers = upto(payer, f"/writing?name={name}")
+    hold.take()
+
+    late = payer.ask(f"/writing?name={name}", headers=headers)
+    hold.let_go()
+    retry = payer.ask(f"/writing?name={name}", headers=headers)
+
+    assert [(one.status_code, one.json()["code"]) for one in (late, retry)] == [(502, "settlement_too_slow")] * 2
+    assert not Group.objects.filter(name=name).exists()
+    assert chain.balance_of(payer.address) == 8_000
+    assert SettlementAttempt.objects.filter(payment=row_of(payer)).count() == 0
+
+
+def test_money_that_comes_too_late_for_the_handlers_transaction_is_owed(
+    payer: Buyer, chain: LocalChain, settings
+) -> None:
+    settings.LOA = settings.LOA | {"AFTER_COMMIT_SECONDS": 1, "WAIT_SECONDS": 2}
+    name = f"late-{payer.address}"
+    headers = upto(payer, f"/writing?name={name}")
+    chain.call("evm_setAutomine", False)
+    try:
+        late = payer.ask(f"/writing?name={name}", headers=headers)
+    finally:
+        chain.call("evm_setAutomine", True)
+        chain.mine()
+
+    until(lambda: sweeps.sweep_payments() and row_of(payer).state == "credited")
+    retry = payer.ask(f"/writing?name={name}", headers=headers)
+
+    assert (late.status_code, "did" in late.json()) == (503, False)
+    assert not Group.objects.filter(name=name).exists()
+    assert (retry.status_code, retry.json()["code"]) == (502, "settlement_too_slow")
+    [note] = credit_notes.notes_of(payer.address)
+    assert (note.kind, note.amount, note.expires_at) == ("owed", 2_000, None)
+    assert work_first_urls.runs["writing"] == 1
+
+
+def test_a_commit_that_fails_after_the_money_came_is_owed(payer: Buyer, chain: LocalChain) -> None:
+    headers = upto(payer, "/metered")
+
+    def break_at_commit() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TEMP TABLE late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP")
+            cursor.execute("INSERT INTO late VALUES (1), (1)")
+
+    work_first_urls.during_work.append(break_at_commit)
+
+    response = payer.ask("/metered", headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (502, "paid_work_failed")
+    assert (row_of(payer).state, chain.balance_of(payer.address)) == ("credited", 8_000)
+    [note] = credit_notes.notes_of(payer.address)
+    assert (note.kind, note.amount) == ("owed", 2_000)
+
+
+def test_a_permit_signed_for_a_retired_key_is_settled_by_that_key(payer: Buyer, settings) -> None:
+    headers = upto(payer, "/metered")
+    old = settings.LOA["RELAYER_PRIVATE_KEY"]
+    young = wallets.wallet("next relayer")
+    LocalChain(settings.LOA["NETWORKS"]["eip155:84532"]["rpc_urls"][0]).call(
+        "anvil_setBalance", young.address, hex(10**18)
+    )
+    settings.LOA = settings.LOA | {"RELAYER_PRIVATE_KEY": young.private_key, "RELAYER_RETIRED_KEYS": [old]}
+
+    response = payer.ask("/metered", headers=headers)
+
+    assert response.status_code == 200, response.content
+    row = row_of(payer)
+    assert row.facilitator == Signer(old).address.lower()
+    assert ChainTransaction.objects.get(transaction_hash=row.transaction_hash).relayer == row.facilitator
+    offer = offer_of(terms_of(payer.ask("/metered")), scheme="upto")
+    assert offer["extra"]["facilitatorAddress"] == young.address

@@ -20,7 +20,7 @@ BATCH_GAS = 4_800_000  # with the margin below a quarter of a 30 M gas block (R2
 DEADLINE_MARGIN_SECONDS = 60  # answered work is settled at the latest this long before its authorization ends
 
 IS_DUE = f"""
-  method IN ('eip3009', 'permit2') AND state IN ('verified', 'settlement_unknown')
+  method IN ('eip3009', 'permit2') AND state IN ('verified', 'settlement_unknown') AND work <> 'failed'
   AND (settle_order = 'before' OR actual_micro_usdc > 0)
   AND (CASE WHEN work = 'answered' THEN lease_until <= clock_timestamp()
          OR (lease_until IS NOT NULL

@@ -42,3 +42,13 @@ def facilitator_for(network: str) -> Facilitator:
     return FallbackFacilitator(
         RemoteFacilitator(**facts), DirectFacilitator(**facts, private_key=str(loa("RELAYER_PRIVATE_KEY")))
     )
+
+
+def retired_facilitator(network: str, private_key: str) -> Facilitator:
+    """Our relayer with a key that is no longer offered: it settles what was signed for that key, and nothing else."""
+    return DirectFacilitator(network=networks()[network], rpc=rpc_of(network), private_key=private_key, is_retired=True)
+
+
+def settles_itself() -> bool:
+    """Whether our own relayer is among the facilitators; only it carries Permit2 transfers."""
+    return any(import_string(path) is not RemoteFacilitator for path in loa("FACILITATORS"))

@@ -13,6 +13,7 @@ from django.db import connection
 
 from billing.domain.errors import RecoveryInProgress
 from telemetry import names
+from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain.network_settings import networks
 from x402.facilitators.base import Evidence, Facilitator
@@ -33,10 +34,11 @@ log = get_logger(__name__)
 
 
 class Settler:
-    """Runs settlement steps for one network while anyone waits for one."""
+    """Runs settlement steps for one network while anyone waits for one, by our key or by a retired one (R2)."""
 
-    def __init__(self, network: str) -> None:
+    def __init__(self, network: str, *, retired_key: str = "") -> None:
         self._network = network
+        self._retired_key = retired_key
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -76,7 +78,7 @@ class Settler:
             self._is_idle.clear()
             self._wanted.clear()
             try:
-                facilitator = facilitator or facilitator_choice.facilitator_for(self._network)
+                facilitator = facilitator or self._facilitator()
                 self._work(facilitator)
             except RecoveryInProgress:
                 facilitator = None
@@ -90,6 +92,11 @@ class Settler:
             finally:
                 connection.close()
                 self._is_idle.set()
+
+    def _facilitator(self) -> Facilitator:
+        if self._retired_key:
+            return facilitator_choice.retired_facilitator(self._network, self._retired_key)
+        return facilitator_choice.facilitator_for(self._network)
 
     def _work(self, facilitator: Facilitator) -> None:
         """Step until nothing is due, nothing pends and nobody waits for a while; then give the key back."""
@@ -140,17 +147,20 @@ def step(facilitator: Facilitator) -> Progress:
 
 REST_SECONDS = 5.0
 
-_settlers: dict[str, Settler] = {}
+_settlers: dict[tuple[str, str], Settler] = {}
 _alarms: dict[str, threading.Timer] = {}
 _settlers_lock = threading.Lock()
 
 
 def wake(network: str) -> None:
     """Make sure this network's payments are being settled by some process."""
+    keys = ("", *loa("RELAYER_RETIRED_KEYS"))
     with _settlers_lock:
-        if network not in _settlers and network in networks():
-            _settlers[network] = Settler(network)
-    _settlers[network].wake()
+        if network in networks():
+            for key in keys:
+                _settlers.setdefault((network, key), Settler(network, retired_key=key))
+    for key in keys:
+        _settlers[network, key].wake()
 
 
 def wake_later(network: str, seconds: float) -> None:

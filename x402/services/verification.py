@@ -145,7 +145,7 @@ def verify(
         amount_micro_usdc=agreed.max_cost_micro_usdc - credit_applied,
         token=presented.quote_token,
     )
-    _require_terms(presented, incoming, requirements)
+    _require_terms(presented, incoming, ways_to_pay.as_offered(requirements, presented.authorization))
     seen = authorization_state(
         rpc_of(presented.network.caip2),
         presented.authorization,

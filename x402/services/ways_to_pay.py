@@ -4,7 +4,7 @@
 may do it, so it is settled after its work (R12) and never in a batch (R2).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +18,7 @@ from x402.protocol.requirements import Requirements
 from x402.protocol.schemes import exact_eip3009, exact_permit2, upto
 from x402.protocol.strict_json import JsonValue
 from x402.services.endpoints import Endpoint
+from x402.services.facilitator_choice import settles_itself
 
 PERMIT2_ADDRESS: Final = "0x" + exact_permit2.PERMIT2.hex()
 
@@ -36,9 +37,13 @@ UPTO_PERMIT2: Final = Way("upto", Method.PERMIT2)
 
 
 def ways_offered(endpoint: Endpoint, asset: Asset) -> tuple[Way, ...]:
-    """The ways this endpoint takes this asset, the developer's own scheme first."""
+    """The ways this endpoint takes this asset, the developer's own scheme first.
+
+    A facilitator elsewhere carries EIP-3009 authorizations alone.
+    """
     ways = (UPTO_PERMIT2,) if endpoint.scheme == "upto" else ()
-    return tuple(way for way in (*ways, EXACT_EIP3009, EXACT_PERMIT2) if way.method in asset.transfer_methods)
+    offered = (*ways, EXACT_EIP3009, EXACT_PERMIT2) if settles_itself() else (EXACT_EIP3009,)
+    return tuple(way for way in offered if way.method in asset.transfer_methods)
 
 
 def way_of(payload: Payload) -> Way:
@@ -73,6 +78,15 @@ def requirements_of(
         max_timeout_seconds=loa("QUOTE_TTL_SECONDS"),
         extra=extra,
     )
+
+
+def as_offered(requirements: Requirements, transfer: SignedTransfer) -> Requirements:
+    """These terms as the payer saw them, where another key of ours was the facilitator of that time."""
+    named = getattr(transfer, "facilitator", None)
+    then = next((one for one in relayer_addresses() if named is not None and bytes.fromhex(one[2:]) == named), None)
+    if then is None:
+        return requirements
+    return replace(requirements, extra={**requirements.extra, "facilitatorAddress": then})
 
 
 def relayer_addresses() -> tuple[str, ...]:
