@@ -4,7 +4,7 @@ from celery import shared_task
 
 from billing.services import recovery
 from x402.chain.network_settings import networks
-from x402.services import facilitated_settlement, settler, sweeps
+from x402.services import facilitated_settlement, gas, reconciliation, settler, sweeps
 from x402.services.facilitator_choice import facilitator_for
 
 STEPS_PER_RUN = 40
@@ -12,6 +12,8 @@ STEPS_PER_RUN = 40
 BEAT_SCHEDULE = {
     "x402-settle-due": {"task": "x402.settle_due", "schedule": 5.0, "options": {"queue": "settlement", "expires": 5}},
     "x402-sweep-payments": {"task": "x402.sweep_payments", "schedule": 15.0, "options": {"expires": 15}},
+    "x402-reconcile": {"task": "x402.reconcile", "schedule": 600.0, "options": {"expires": 600}},
+    "x402-watch-gas": {"task": "x402.watch_gas", "schedule": 60.0, "options": {"expires": 60}},
 }
 
 
@@ -44,3 +46,19 @@ def sweep_payments() -> dict[str, int]:
         "credited_unserved": swept.credited_unserved,
         "given_up": swept.given_up,
     }
+
+
+@shared_task(name="x402.reconcile")
+def reconcile() -> int:
+    """Compare chain and books; the number of differences, or -1 when the chain could not be read."""
+    report = None if recovery.is_under_way() else reconciliation.reconcile_quietly()
+    return -1 if report is None else len(report.differences)
+
+
+@shared_task(name="x402.watch_gas")
+def watch_gas() -> int:
+    """Book the gas that was spent and look after what is left; the number of transactions booked."""
+    if recovery.is_under_way():
+        return 0
+    gas.watch_balances()
+    return gas.book_spent_gas()

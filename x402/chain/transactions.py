@@ -169,13 +169,18 @@ def current_fees(rpc: RpcClient, *, ceiling_wei: int = FEE_CEILING_WEI) -> Fees:
 
 def replacement(unsigned: Unsigned, *, current: Fees, ceiling_wei: int = FEE_CEILING_WEI) -> Unsigned:
     """The same transaction with fees high enough to take its own place. Raises FeeCeilingReached."""
-    fees = Fees(
-        max(_raised(unsigned.fees.max_fee_per_gas_wei), current.max_fee_per_gas_wei),
-        max(_raised(unsigned.fees.max_priority_fee_per_gas_wei), current.max_priority_fee_per_gas_wei),
+    return replace(unsigned, fees=raised_fees(unsigned.fees, current=current, ceiling_wei=ceiling_wei))
+
+
+def raised_fees(fees: Fees, *, current: Fees, ceiling_wei: int = FEE_CEILING_WEI) -> Fees:
+    """Fees that replace a transaction of these fees, and that are good now. Raises FeeCeilingReached."""
+    raised = Fees(
+        max(_raised(fees.max_fee_per_gas_wei), current.max_fee_per_gas_wei),
+        max(_raised(fees.max_priority_fee_per_gas_wei), current.max_priority_fee_per_gas_wei),
     )
-    if fees.max_fee_per_gas_wei > ceiling_wei:
-        raise FeeCeilingReached(needed_wei=fees.max_fee_per_gas_wei, ceiling_wei=ceiling_wei)
-    return replace(unsigned, fees=fees)
+    if raised.max_fee_per_gas_wei > ceiling_wei:
+        raise FeeCeilingReached(needed_wei=raised.max_fee_per_gas_wei, ceiling_wei=ceiling_wei)
+    return raised
 
 
 def next_nonce(rpc: RpcClient, address: str, *, stored: Sequence[int] = ()) -> int:

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telemetry import names
+from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain import multicall, permit2, permit2_receipts, receipts, tokens, transactions
 from x402.chain.network_settings import Network
 from x402.chain.rpc import RpcClient, RpcFailure
-from x402.facilitators import facilitated_rows, relayer_lease, transaction_rows
+from x402.facilitators import facilitated_rows, relayer_lease, stuck_transactions, transaction_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
 from x402.facilitators.due_payments import DuePayment
+from x402.facilitators.stuck_transactions import Case
 from x402.facilitators.transaction_rows import PendingTransaction
 from x402.protocol.payload import Authorization
 
@@ -23,6 +25,7 @@ BATCH_LIMIT = 50
 GAS_PER_TRANSACTION = 60_000
 GAS_MARGIN_PERCENT = 130
 REBROADCAST_AFTER_SECONDS = 0.5
+STUCK_AFTER_BLOCKS = 5  # then the same calls are offered again with higher fees
 REPEAT_AFTER_BLOCKS = 2  # a node may say that it took a transaction and lose it; later ones would wait behind it
 
 log = get_logger(__name__)
@@ -32,6 +35,8 @@ log = get_logger(__name__)
 class _Sent:
     transaction: PendingTransaction
     tried_at: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+    earlier: list[PendingTransaction] = field(default_factory=list)  # what it replaces, any of which may be mined
     outcomes: list[Outcome] = field(default_factory=list)
 
 
@@ -64,7 +69,6 @@ class DirectFacilitator:
         """
         if not self._lead():
             return Submitted(payment_ids=(), is_leader=False)
-        self._rebroadcast()
         lead = transaction_rows.Lead(
             self._network.caip2,
             relayer=self.address,
@@ -74,6 +78,7 @@ class DirectFacilitator:
         )
         sent: tuple[str, ...] = ()
         try:
+            self._rebroadcast()
             for rows in (transaction_rows, facilitated_rows):  # ours first; other sites' in a transaction of their own
                 if rows.is_anything_due(self._network.caip2):
                     fees = self._current_fees()
@@ -98,15 +103,21 @@ class DirectFacilitator:
 
     def collect(self) -> Sequence[Outcome]:
         """Outcomes of every transaction that is mined deep enough. One batched RPC call; none when nothing pends."""
-        unknown = [sent for sent in self._pending.values() if not sent.outcomes]
+        unknown = [
+            (sent, version)
+            for sent in self._pending.values()
+            if not sent.outcomes
+            for version in (sent.transaction, *sent.earlier)
+        ]
         if unknown:
-            calls = [("eth_getTransactionReceipt", [sent.transaction.transaction_hash]) for sent in unknown]
+            calls = [("eth_getTransactionReceipt", [version.transaction_hash]) for _, version in unknown]
             if self._network.confirmations > 1:
                 calls.append(("eth_blockNumber", []))
             answers = self._rpc.batch(calls)
             head = int(str(answers.pop()), 16) if self._network.confirmations > 1 else None
-            for sent, answer in zip(unknown, answers, strict=True):
+            for (sent, version), answer in zip(unknown, answers, strict=True):
                 if isinstance(answer, dict) and self._is_deep_enough(answer, head):
+                    sent.transaction = version
                     self._read_receipt(sent, answer)
         return [outcome for sent in self._pending.values() for outcome in sent.outcomes]
 
@@ -114,7 +125,9 @@ class DirectFacilitator:
         """Mark the transactions behind these booked outcomes as mined."""
         done = {outcome.transaction_hash for outcome in outcomes}
         mined = [nonce for nonce, sent in self._pending.items() if sent.transaction.transaction_hash in done]
-        transaction_rows.mark_mined([self._pending.pop(nonce).transaction for nonce in mined])
+        ended = [self._pending.pop(nonce).transaction for nonce in mined]
+        transaction_rows.mark_mined([one for one in ended if one.block_hash])
+        stuck_transactions.mark_dropped([one for one in ended if not one.block_hash])
 
     def pending_count(self) -> int:
         return len(self._pending)
@@ -140,19 +153,25 @@ class DirectFacilitator:
         return True
 
     def _take_over(self) -> None:
-        """A new epoch: follow what earlier leaders stored, and continue their nonces."""
-        pending = transaction_rows.pending_of(self._network.caip2, self.address, others=facilitated_rows.members_of)
-        self._pending = {transaction.nonce: _Sent(transaction) for transaction in pending}
+        """A new epoch: follow what earlier leaders stored, and continue their nonces.
+
+        A chain behind our rows took mined transactions back: they are followed again, and their bytes sent again,
+        since no later nonce can be mined before them (R24).
+        """
         on_chain = int(str(self._rpc.call("eth_getTransactionCount", [self.address, "pending"])), 16)
-        self._next_nonce = max([on_chain, *(nonce + 1 for nonce in self._pending)])
         expected = transaction_rows.next_nonce_of(self._network.caip2, self.address)
         if on_chain > expected:
             log.error(names.RELAYER_NONCE_AHEAD, network=self._network.caip2, on_chain=on_chain, expected=expected)
+        if on_chain < expected:
+            transaction_rows.reopen(self._network.caip2, self.address, from_nonce=on_chain)
+        pending = transaction_rows.pending_of(self._network.caip2, self.address, others=facilitated_rows.members_of)
+        self._pending = {transaction.nonce: _Sent(transaction) for transaction in pending}
+        self._next_nonce = max([on_chain, *(nonce + 1 for nonce in self._pending)])
         self._fees = None
 
     def _current_fees(self) -> transactions.Fees:
         if self._fees is None or time.monotonic() > self._fees_until:
-            self._fees = transactions.current_fees(self._rpc)
+            self._fees = transactions.current_fees(self._rpc, ceiling_wei=loa("RELAYER_FEE_CEILING_WEI"))
             self._fees_until = time.monotonic() + self._network.block_seconds
         return self._fees
 
@@ -173,10 +192,51 @@ class DirectFacilitator:
     def _rebroadcast(self) -> None:
         """Send again what no node took, soon, and what is still not mined after some blocks, whatever a node said."""
         repeat_after = max(REBROADCAST_AFTER_SECONDS, REPEAT_AFTER_BLOCKS * self._network.block_seconds)
+        is_late = False
         for sent in self._pending.values():
             patience = repeat_after if sent.transaction.is_broadcast else REBROADCAST_AFTER_SECONDS
             if not sent.outcomes and time.monotonic() - sent.tried_at > patience:
+                is_late = is_late or sent.transaction.is_broadcast
                 self._broadcast(sent)
+        if is_late:
+            self._unstick()
+
+    def _unstick(self) -> None:
+        """Find out why the lowest pending transaction is not mined, and do what helps. Raises RpcFailure."""
+        lowest = self._pending[min(self._pending)]
+        versions = (lowest.transaction, *lowest.earlier)
+        receipts_asked = [("eth_getTransactionReceipt", [one.transaction_hash]) for one in versions]
+        count, *found = self._rpc.batch([("eth_getTransactionCount", [self.address, "latest"]), *receipts_asked])
+        if lowest.outcomes or any(found):
+            return
+        case = stuck_transactions.case_of(on_chain=int(str(count), 16), lowest=lowest.transaction.nonce)
+        if case is Case.VANISHED_BEFORE:
+            self._take_over()
+        elif case is Case.REPLACED:
+            dropped = lowest.transaction.transaction_hash
+            lowest.outcomes = [Failure(one.payment_id, "transaction_dropped", dropped) for one in versions[0].payments]
+        elif time.monotonic() - lowest.since > STUCK_AFTER_BLOCKS * self._network.block_seconds:
+            self._replace(lowest)
+
+    def _replace(self, sent: _Sent) -> None:
+        """Offer the same calls with higher fees; at the ceiling it goes on waiting."""
+        old = sent.transaction
+        try:
+            fees = transactions.raised_fees(
+                transaction_rows.fees_of(old),
+                current=self._current_fees(),
+                ceiling_wei=loa("RELAYER_FEE_CEILING_WEI"),
+            )
+        except transactions.FeeCeilingReached as ceiling:
+            log.error(names.RELAYER_BROADCAST_REFUSED, transaction_hash=old.transaction_hash, reason=str(ceiling))
+            return
+        lead = transaction_rows.Lead(self._network.caip2, relayer=self.address, epoch=self._epoch or 0)
+        signed = self._sign(old.payments, nonce=old.nonce, fees=fees)
+        sent.transaction = stuck_transactions.store_replacement(lead, old, signed=signed)
+        sent.earlier.append(old)
+        sent.since = time.monotonic()
+        log.warning(names.TRANSACTION_REPLACED, replaced=old.transaction_hash, by=sent.transaction.transaction_hash)
+        self._broadcast(sent)
 
     def _broadcast(self, sent: _Sent) -> None:
         """Send stored bytes. A refusal is not an outcome: the bytes stay ours to send again, the chain decides."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection, transaction
 
-from x402.chain.transactions import SignedTransaction
+from x402.chain.transactions import Fees, SignedTransaction
 from x402.facilitators import due_payments
 from x402.facilitators.due_payments import DuePayment, DueRow, due_payment, together
 from x402.facilitators.relayer_lease import LEASE_SECONDS, holder
@@ -189,9 +189,22 @@ def pending_of(
     ]
 
 
+def reopen(network: str, relayer: str, *, from_nonce: int) -> int:
+    """Follow mined transactions again that the chain does not count any more; how many."""
+    return ChainTransaction.objects.filter(
+        network=network, relayer=relayer, nonce__gte=from_nonce, state=TransactionState.MINED
+    ).update(state=TransactionState.BROADCAST, block_number=None, block_hash="", succeeded=None)
+
+
 def next_nonce_of(network: str, relayer: str) -> int:
     """The account nonce our rows expect next."""
     return Relayer.objects.get(network=network, address=relayer).next_nonce
+
+
+def fees_of(one: PendingTransaction) -> Fees:
+    """What this stored transaction offers per gas. Units: wei."""
+    row = ChainTransaction.objects.only("max_fee_per_gas_wei", "max_priority_fee_per_gas_wei").get(pk=one.row_id)
+    return Fees(int(row.max_fee_per_gas_wei), int(row.max_priority_fee_per_gas_wei))
 
 
 def mark_mined(mined: Sequence[PendingTransaction]) -> None:

@@ -5,6 +5,7 @@ from x402.models.exposure import Exposure
 from x402.models.facilitated import FacilitatedPayment, FacilitatedState
 from x402.models.payment import Payment, PaymentState
 from x402.models.quote import KeptQuote
+from x402.models.reconciliation import Reconciliation
 from x402.models.remote import RemoteAttempt, RemoteOutcome
 from x402.models.settlement import ChainTransaction, ConsumedLog, Relayer, SettlementAttempt, TransactionState
 
@@ -17,6 +18,7 @@ __all__ = [
     "KeptQuote",
     "Payment",
     "PaymentState",
+    "Reconciliation",
     "Relayer",
     "RemoteAttempt",
     "RemoteOutcome",

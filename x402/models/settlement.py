@@ -54,6 +54,7 @@ class ChainTransaction(models.Model):
     gas_used = models.BigIntegerField(null=True)
     fee_wei = models.DecimalField(max_digits=40, decimal_places=0, null=True)
     succeeded = models.BooleanField(null=True)
+    gas_booked = models.BooleanField(default=False, db_default=False)
     replaces = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="replacements")
     created_at = models.DateTimeField(auto_now_add=True)
     broadcast_at = models.DateTimeField(null=True)
@@ -76,6 +77,11 @@ class ChainTransaction(models.Model):
                 fields=["state", "id"],
                 condition=models.Q(state__in=["replaced", "dropped"]),
                 name="x402_transaction_not_mined",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(state="mined", gas_booked=False),
+                name="x402_transaction_gas_unbooked",
             ),
         ]
 

@@ -65,8 +65,8 @@ class ChainReporter:
             for asset, movement in missing.inflows:
                 outcome = _book(network, asset, movement)
                 if outcome.startswith("refused"):
-                    obstacles.append(f"{_named(movement)}: {outcome}.")
-                booked[_beneficiary(network, movement)] = outcome
+                    obstacles.append(f"{named(movement)}: {outcome}.")
+                booked[beneficiary_of(network, movement)] = outcome
             Relayer.objects.filter(network=network.caip2, address=_relayer()).update(
                 next_nonce=Greatest("next_nonce", missing.nonce_mined)
             )
@@ -84,8 +84,8 @@ def _look(network: Network) -> _Missing:
         received, sent = receipts.movements(
             rpc, asset=asset.address, treasury=network.pay_to, from_block=missing.from_block, to_block=to_block
         )
-        missing.inflows += [(asset, one) for one in _unmatched(network, received)]
-        missing.outflows += [(asset, one) for one in _unmatched(network, sent)]
+        missing.inflows += [(asset, one) for one in unmatched(network, received)]
+        missing.outflows += [(asset, one) for one in unmatched(network, sent)]
     _look_at_relayer(missing, rpc)
     return missing
 
@@ -99,7 +99,7 @@ def _first_block(network: Network, *, to_block: int) -> int:
     return max(0, (known or to_block) - int(seconds / network.block_seconds))
 
 
-def _unmatched(network: Network, found: list[Movement]) -> list[Movement]:
+def unmatched(network: Network, found: list[Movement]) -> list[Movement]:
     """Those whose log nobody consumed, or an earlier recovery did and was stopped before it booked the money."""
     hashes = {one.log.transaction_hash for one in found}
     consumed = {
@@ -108,7 +108,7 @@ def _unmatched(network: Network, found: list[Movement]) -> list[Movement]:
     }
     unmatched = []
     for one in found:
-        consumer, own = consumed.get((one.log.transaction_hash, one.log.log_index)), _beneficiary(network, one)
+        consumer, own = consumed.get((one.log.transaction_hash, one.log.log_index)), beneficiary_of(network, one)
         if consumer is None or (consumer == own and not credit_notes.notes_from(own)):
             unmatched.append(one)
     return unmatched
@@ -130,11 +130,12 @@ def _book(network: Network, asset: Asset, movement: Movement) -> str:
     payment = payment_by_replay_key(
         network.caip2, verifying_contract=asset.address.lower(), payer=movement.sender, nonce=nonce
     )
-    return _owe(network, asset, movement) if payment is None else f"payment:{evidence.resolve(payment)}"
+    return owe(network, asset, movement) if payment is None else f"payment:{evidence.resolve(payment)}"
 
 
-def _owe(network: Network, asset: Asset, movement: Movement) -> str:
-    log, beneficiary = movement.log, _beneficiary(network, movement)
+def owe(network: Network, asset: Asset, movement: Movement) -> str:
+    """Make this money a note of kind `owed` for its sender, once; a word for what happened (R11)."""
+    log, beneficiary = movement.log, beneficiary_of(network, movement)
     row, _ = ConsumedLog.objects.get_or_create(
         network=network.caip2,
         transaction_hash=log.transaction_hash,
@@ -152,7 +153,7 @@ def _owe(network: Network, asset: Asset, movement: Movement) -> str:
                 wallet=movement.sender,
                 network=network.caip2,
                 asset_address=asset.address,
-                pay_to=network.pay_to,
+                pay_to=movement.recipient,
                 amount_micro_usdc=movement.amount,
                 tx_hash=log.transaction_hash,
                 block_hash=log.block_hash,
@@ -175,8 +176,8 @@ def _part(found: list[_Missing], *, booked: dict[str, str], obstacles: list[str]
         facts[name] = {
             "from_block": missing.from_block,
             "to_block": missing.to_block,
-            "missing_inflows": [_fact(one) for _, one in missing.inflows],
-            "missing_outflows": [_fact(one) for _, one in missing.outflows],
+            "missing_inflows": [fact_of(one) for _, one in missing.inflows],
+            "missing_outflows": [fact_of(one) for _, one in missing.outflows],
             "relayer_nonce_mined": missing.nonce_mined,
             "relayer_nonce_pending": missing.nonce_pending,
             "relayer_nonce_of_rows": missing.nonce_of_rows,
@@ -186,14 +187,15 @@ def _part(found: list[_Missing], *, booked: dict[str, str], obstacles: list[str]
             f" {len(missing.outflows)} outflows are in no row; the relayer's rows expect account nonce"
             f" {missing.nonce_of_rows}, the chain {missing.nonce_mined}."
         )
-        lines += [f"In no row: {_named(one)}" for _, one in (*missing.inflows, *missing.outflows)]
-        obstacles += [f"{_named(one)} left the treasury and no refund says so" for _, one in missing.outflows]
+        lines += [f"In no row: {named(one)}" for _, one in (*missing.inflows, *missing.outflows)]
+        obstacles += [f"{named(one)} left the treasury and no refund says so" for _, one in missing.outflows]
         if missing.nonce_pending > max(missing.nonce_mined, missing.nonce_of_rows):
             obstacles.append(f"{name}: transactions of the relayer that no row knows wait to be mined")
     return Part(facts, tuple(lines), tuple(obstacles))
 
 
-def _named(movement: Movement) -> str:
+def named(movement: Movement) -> str:
+    """A movement in one line, for people."""
     log = movement.log
     return (
         f"{movement.amount} from {movement.sender} to {movement.recipient}"
@@ -201,7 +203,8 @@ def _named(movement: Movement) -> str:
     )
 
 
-def _fact(movement: Movement) -> dict[str, object]:
+def fact_of(movement: Movement) -> dict[str, object]:
+    """A movement for programs."""
     return {
         "from": movement.sender,
         "to": movement.recipient,
@@ -212,7 +215,7 @@ def _fact(movement: Movement) -> dict[str, object]:
     }
 
 
-def _beneficiary(network: Network, movement: Movement) -> str:
+def beneficiary_of(network: Network, movement: Movement) -> str:
     """The name under which a recovery consumes a log: the same each time, so that a second try finds the first."""
     place = f"{network.caip2}:{movement.log.transaction_hash}:{movement.log.log_index}"
     return f"rec_{hashlib.sha256(place.encode()).hexdigest()[:32]}"

@@ -93,8 +93,10 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
         return []
     rows = payments_by_id([one.payment_id for one in evidence])
     ours = _consume(evidence, rows)
-    items = [_settled_payment(rows[one.payment_id], one) for one in evidence if one.payment_id in ours]
-    settled = []
+    known = [one for one in evidence if one.payment_id in ours]
+    moved = {one.payment_id for one in known if _was_mined_again(rows[one.payment_id], one)}
+    items = [_settled_payment(rows[one.payment_id], one) for one in known if one.payment_id not in moved]
+    settled = sorted(moved)
     for item, result in _booked(items, rows):
         if result.status in (ResultStatus.OK, ResultStatus.EXISTS):
             settled.append(item.payment_id)
@@ -169,6 +171,20 @@ def _consume(evidence: Sequence[Evidence], rows: dict[str, Payment]) -> set[str]
         cursor.execute(_BENEFICIARIES, [networks, hashes, indexes])
         owners = {row[0] for row in cursor.fetchall()}
     return {one.payment_id for one in evidence} & owners
+
+
+def _was_mined_again(payment: Payment, evidence: Evidence) -> bool:
+    """Whether this is money that is booked already, in another block now; the row then says where it stands (R24)."""
+    if payment.settled_at is None or payment.block_hash in ("", evidence.block_hash):
+        return False
+    Payment.objects.filter(pk=payment.pk).update(
+        transaction_hash=evidence.transaction_hash,
+        block_hash=evidence.block_hash,
+        block_number=evidence.block_number,
+        log_index=evidence.log_index,
+    )
+    log.info(names.SETTLEMENT_RESOLVED, payment_id=payment.pk, transaction_hash=evidence.transaction_hash)
+    return True
 
 
 def _settled_payment(payment: Payment, evidence: Evidence) -> settlements.SettledPayment:
