@@ -39,8 +39,7 @@ def deliver_mails(limit: int = DELIVERED_AT_ONCE) -> int:
     """Send what is due, oldest first; says how many the provider took."""
     delivered = failed_in_a_row = 0
     for _ in range(limit):
-        mail = _take_next(timezone.now())
-        if mail is None or failed_in_a_row >= FAILURES_IN_A_ROW_MAX:
+        if failed_in_a_row >= FAILURES_IN_A_ROW_MAX or (mail := _take_next(timezone.now())) is None:
             break
         if _deliver(mail):
             delivered, failed_in_a_row = delivered + 1, 0
