@@ -16,6 +16,7 @@ from x402.api.problem_pages import problem_index, problem_page
 api_v1 = [
     path("auth/", include("accounts.api.urls")),
     path("", include("accounts.api.key_urls")),
+    path("admin/", include("accounts.api.access_urls")),
     path("", include("inference.api.urls")),
     path("", include("x402.api.urls")),
     path("", include("loa_site.gates.urls")),
