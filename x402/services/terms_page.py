@@ -18,6 +18,7 @@ from x402.pricing import format_price
 from x402.protocol import headers
 
 TEMPLATE: Final = "x402/paywall.html"
+METHOD_NAMES: Final = {"eip3009": "EIP-3009", "permit2": "Permit2"}
 METHODS: Final = ("GET", "HEAD")  # what a browser sends by itself; a form's body cannot be sent again by a page
 
 
@@ -54,12 +55,15 @@ def _page_of(terms: dict[str, Any]) -> dict[str, Any]:
 def _offer_of(offer: dict[str, Any]) -> dict[str, str]:
     network = networks()[offer["network"]]
     asset = network.asset_at(offer["asset"])
+    price = format_price(int(offer["amount"]))
+    method = METHOD_NAMES[str(offer["extra"].get("assetTransferMethod", "eip3009"))]
     return {
-        "price": format_price(int(offer["amount"])),
+        "price": price,
+        "amount": price.removeprefix("$"),
         "network": network.v1_name.replace("-", " ").title() or network.caip2,
         "caip2": network.caip2,
         "asset": asset.symbol.upper() if asset else offer["asset"],
-        "scheme": offer["scheme"],
+        "scheme": f"{offer['scheme']} ({method})",
         "pay_to": offer["payTo"],
     }
 

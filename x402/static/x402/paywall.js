@@ -30,6 +30,8 @@ const decode = (header) => JSON.parse(new TextDecoder().decode(Uint8Array.from(a
 const pause = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
 const dollars = (amount) => `$${(Number(amount) / 1e6).toFixed(6).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 
+const paidHeaders = () => ({ Accept: ACCEPT, "PAYMENT-SIGNATURE": sessionStorage.getItem(kept) });
+
 function offerToSign() {
   return terms.accepts.find((offer) => offer.scheme === "exact" && (offer.extra.assetTransferMethod ?? "eip3009") === "eip3009");
 }
@@ -100,7 +102,7 @@ async function send() {
     say("sending");
     let answer;
     try {
-      answer = await fetch(location.href, { headers: { Accept: ACCEPT, "PAYMENT-SIGNATURE": sessionStorage.getItem(kept) }, cache: "no-store" });
+      answer = await fetch(location.href, { headers: paidHeaders(), cache: "no-store" });
     } catch {
       return say("lost", {}, "bad");
     }
@@ -125,14 +127,25 @@ async function refuse(answer) {
   return say("problem", { detail: problem.detail, next: problem.next_step ?? "" }, "bad");
 }
 
+/* Asks once more, which costs nothing, for the answer as a document: a page is never made from a string here. */
+function showPage() {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    for (const [name, value] of Object.entries(paidHeaders())) request.setRequestHeader(name, value);
+    request.responseType = "document";
+    request.addEventListener("load", () => {
+      document.replaceChild(document.adoptNode(request.response.documentElement), document.documentElement);
+      resolve();
+    });
+    request.addEventListener("error", () => { say("lost", {}, "bad"); resolve(); });
+    request.send();
+  });
+}
+
 async function show(answer) {
   const type = (answer.headers.get("Content-Type") ?? "").split(";")[0];
-  if (type === "text/html") {
-    const page = await answer.text();
-    document.open();
-    document.write(page);
-    return document.close();
-  }
+  if (type === "text/html") return showPage();
   const body = element("answer-body");
   if (type.startsWith("text/") || type.endsWith("json")) {
     const text = await answer.text();
@@ -150,7 +163,8 @@ async function show(answer) {
   showReceipt(answer.headers.get("PAYMENT-RESPONSE"));
   element("answer").hidden = false;
   element("pay").hidden = true;
-  return say("paid", {}, "good");
+  say("paid", {}, "good");
+  return element("answer-title").focus();
 }
 
 function showReceipt(header) {
@@ -160,10 +174,11 @@ function showReceipt(header) {
 }
 
 async function busy(work) {
-  for (const name of ["pay", "again"]) element(name).disabled = true;
+  const [pays, again] = [element("pay"), element("again")];
+  pays.disabled = again.disabled = true;
   await work();
-  for (const name of ["pay", "again"]) element(name).disabled = false;
-  element("again").hidden = sessionStorage.getItem(kept) === null;
+  pays.disabled = again.disabled = false;
+  again.hidden = sessionStorage.getItem(kept) === null;
 }
 
 element("pay").addEventListener("click", () => busy(pay));
