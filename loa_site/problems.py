@@ -61,12 +61,13 @@ def _too_large() -> HttpResponse:
 
 
 def _answer(request: HttpRequest, status: int, code: str) -> HttpResponse:
-    if _is_program(request):
+    if is_program(request):
         return problem_response(code, status)
     return render(request, PAGES[status], status=status)
 
 
-def _is_program(request: HttpRequest) -> bool:
+def is_program(request: HttpRequest) -> bool:
+    """Whether a program asks: an API path, or JSON before HTML."""
     if request.path.startswith(API_PREFIXES):
         return True
     accepted = request.headers.get("Accept", "")

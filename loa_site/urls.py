@@ -9,7 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from loa_site import public_pages
-from loa_site.api_schema import DocsView, SchemaView
+from loa_site.api_schema import SchemaView
 from x402.api.discovery import WellKnownView
 from x402.api.problem_pages import problem_index, problem_page
 
@@ -31,7 +31,7 @@ urlpatterns = [
     path(".well-known/security.txt", public_pages.security_txt, name="security-txt"),
     path("problems/", problem_index, name="problem-index"),
     path("problems/<slug:slug>", problem_page, name="problem-page"),
-    path("docs/", DocsView.as_view(), name="docs"),
+    path("docs/", include("loa_site.guide.urls")),
     path("admin", RedirectView.as_view(url="/admin/", query_string=True)),
     path("admin/", admin.site.urls),
     path("api/schema/", SchemaView.as_view(), name="schema"),
