@@ -27,6 +27,8 @@ def keys_are_not_public(**_kwargs: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     if wallets.is_public_key(loa("RELAYER_PRIVATE_KEY")):
         problems.append(_public("LOA_RELAYER_PRIVATE_KEY"))
+    if loa("REFUND_PRIVATE_KEY") and wallets.is_public_key(loa("REFUND_PRIVATE_KEY")):
+        problems.append(_public("LOA_REFUND_PRIVATE_KEY"))
     if any(wallets.is_public_address(network["pay_to"]) for network in loa("NETWORKS").values()):
         problems.append(_public("LOA_PAY_TO"))
     return problems

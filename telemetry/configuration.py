@@ -66,6 +66,7 @@ TextName = Literal[
     "PAY_TO",
     "FACILITATOR_URL",
     "FACILITATOR_TOKEN",
+    "RECEIPT_KEY",
     "BACKGROUND_WORK",
 ]
 NumberName = Literal[
@@ -99,6 +100,7 @@ NumberName = Literal[
     "SESSION_REFRESH_SECONDS",
     "OUTBOUND_RESPONSE_BYTES",
     "FACILITATOR_TIMEOUT_SECONDS",
+    "SIGNED_OFFERS",
     "FACILITATOR_HANDOVER_SECONDS",
     "FACILITATOR_ANONYMOUS_PER_MINUTE",
     "FACILITATOR_DAILY_QUOTA",
@@ -114,12 +116,14 @@ NumberName = Literal[
     "FINALIZE_DRAIN_PER_SECOND",
 ]
 ListName = Literal[
+    "RECEIPT_KEYS_RETIRED",
     "FACILITATORS",
     "RELAYER_RETIRED_KEYS",
     "CRASH_POINTS",
     "OUTBOUND_TRUSTED_HOSTS",
     "METRICS_NETWORKS",
     "API_KEY_PEPPERS_RETIRED",
+    "BETA_BYPASS_ADDRESSES",
 ]
 SecretsName = Literal["QUOTE_KEYS"]
 
@@ -144,6 +148,9 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "PAY_TO": "",
     "FACILITATOR_URL": "",  # a facilitator elsewhere that settles first; empty: our own relayer does
     "FACILITATOR_TOKEN": "",  # sent to it as a bearer token
+    "RECEIPT_KEY": "",  # signs offers and receipts: 0x…, file:/path or kms:KEY; empty: the relayer's key
+    "RECEIPT_KEYS_RETIRED": (),  # addresses whose signatures are still published as ours
+    "SIGNED_OFFERS": 1,  # how many offers of a 402 are signed: each costs 0.7 KiB of header, and a call of KMS
     "FACILITATOR_TIMEOUT_SECONDS": 30,  # it waits for a block; half of what a waiting request has
     "FACILITATOR_HANDOVER_SECONDS": 10,  # five blocks: an authorization still unused after them was not sent
     "FACILITATOR_ANONYMOUS_PER_MINUTE": 0,  # calls of our own facilitator without a key, by address; 0 refuses them
@@ -215,6 +222,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "ANCHOR_KEY_FILE": "",
     "ANCHOR_SIGNER": "billing.services.anchor_signers.FileKeySigner",
     "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
+    "BETA_BYPASS_ADDRESSES": (),  # wallets that are on the allowlist without a row
     "CRASH_POINTS": (),  # named points at which a test kills the process; empty everywhere else
 }
 

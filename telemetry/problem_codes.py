@@ -67,6 +67,7 @@ _TABLE: Final = (
      "Wait for the next UTC day, raise the key's cap, or pay by x402."),
     # 404 to 415: the resource and its form.
     ("not_found", 404, "There is nothing here", "Check the address."),
+    ("unknown_flag", 404, "There is no such flag", "Choose one of GET /api/v1/admin/feature-flags."),
     ("payment_not_found", 404, "No such payment", "Check the payment id."),
     ("key_not_found", 404, "No such API key", "List the keys at GET /api/v1/keys."),
     ("refund_not_found", 404, "No such refund", "List the refunds at GET /api/v1/credits/refunds."),
@@ -79,6 +80,8 @@ _TABLE: Final = (
     ("wrong_state", 409, "The state does not allow this any more", "Read the state again."),
     ("too_many_keys", 409, "The account has as many API keys as it may", "Revoke a key that is not used any more."),
     ("credit_not_final", 409, "The credit comes from a payment that is not final yet", WAIT),
+    ("refund_needs_approval", 409, "This refund needs a person's approval",
+     "Ask the operator: the wallet's daily limit is reached. The credit stays where it is."),
     ("credit_note_cap_exceeded", 409, "The wallet's credit would exceed its cap", "Spend or refund credit first."),
     ("answer_expired", 410, "The stored answer is no longer kept",
      "The payment was served; its receipt is in this answer."),
@@ -96,6 +99,7 @@ _TABLE: Final = (
     # 429 and 5xx: later, or elsewhere.
     ("rate_limited", 429, "Too many requests", WAIT),
     ("own_key_limit_reached", 429, "The daily limit of this key is reached", "Raise its limit, or wait for tomorrow."),
+    ("feature_disabled", 503, "This is switched off", WAIT),
     ("too_many_streams", 503, "Too many answers are being streamed", WAIT),
     ("header_too_large", 431, "The request's headers are too large", FIX_REQUEST),
     ("internal_error", 500, "Something failed on our side", "Ask for the payment's state before you pay again."),

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from billing.services import recovery
 from x402.chain.network_settings import networks
-from x402.services import facilitated_settlement, gas, reconciliation, settler, sweeps
+from x402.services import facilitated_settlement, gas, owed_refunds, reconciliation, refunds, settler, sweeps
 from x402.services.facilitator_choice import facilitator_for
 
 STEPS_PER_RUN = 40
@@ -13,6 +13,7 @@ BEAT_SCHEDULE = {
     "x402-settle-due": {"task": "x402.settle_due", "schedule": 5.0, "options": {"queue": "settlement", "expires": 5}},
     "x402-sweep-payments": {"task": "x402.sweep_payments", "schedule": 15.0, "options": {"expires": 15}},
     "x402-reconcile": {"task": "x402.reconcile", "schedule": 600.0, "options": {"expires": 600}},
+    "x402-sweep-refunds": {"task": "x402.sweep_refunds", "schedule": 30.0, "options": {"expires": 30}},
     "x402-watch-gas": {"task": "x402.watch_gas", "schedule": 60.0, "options": {"expires": 60}},
 }
 
@@ -62,3 +63,9 @@ def watch_gas() -> int:
         return 0
     gas.watch_balances()
     return gas.book_spent_gas()
+
+
+@shared_task(name="x402.sweep_refunds")
+def sweep_refunds() -> dict[str, int]:
+    """Pay out what is owed and final, and bring every open refund as far as it goes."""
+    return {"begun": owed_refunds.pay_out_owed(), "ended": refunds.sweep()}

@@ -128,6 +128,11 @@ def treasury(*, network: str, asset_address: str, pay_to: str) -> str:
     return f"treasury:usdc_received:{network}:{asset_address.lower()}:{pay_to.lower()}"
 
 
+def refund_float(*, network: str, asset_address: str, address: str) -> str:
+    """The money refunds are paid from: one address, so that it can be compared with the chain (R33)."""
+    return f"{REFUND_FLOAT}:{network}:{asset_address.lower()}:{address.lower()}"
+
+
 def relayer(*, network: str, address: str) -> str:
     """A relayer's gas money."""
     return f"relayer:{network}:{address.lower()}"

@@ -110,9 +110,11 @@ def receivable_written_off(*, denomination: str, wallet: str, amount: int) -> tu
     return _postings(denomination, (accounts.BAD_DEBT, -amount), (accounts.receivable(wallet), amount))
 
 
-def refund_float_topped_up(*, denomination: str, treasury: str, amount: int) -> tuple[Posting, ...]:
+def refund_float_topped_up(
+    *, denomination: str, treasury: str, amount: int, refund_float: str = accounts.REFUND_FLOAT
+) -> tuple[Posting, ...]:
     """Money moved from the treasury to where refunds are paid from."""
-    return _postings(denomination, (accounts.REFUND_FLOAT, -amount), (treasury, amount))
+    return _postings(denomination, (refund_float, -amount), (treasury, amount))
 
 
 def settlement_reversed(*, denomination: str, treasury: str, wallet: str, amount: int) -> tuple[Posting, ...]:

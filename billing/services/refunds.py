@@ -7,18 +7,22 @@ The ledger knows a refund by its id alone; who signs it and what the chain shows
 from collections.abc import Sequence
 
 from billing.domain import posting_rules
-from billing.domain.journal import Journal, JournalKind, NoteSpend, Result
+from billing.domain.journal import Journal, JournalKind, NoteSpend, Result, Transition
 from billing.services.note_limits import new_note
 from billing.services.outcomes import append_again_when_stale, require_written
 from billing.services.recovery import require_none
+from telemetry.identifiers import new_id
 
 
 def mark_refundable(*, sources: Sequence[str]) -> Result:
-    """Say that these payments are final on their chain, so that their notes may be refunded."""
+    """Say that these payments are final on their chain, so that their notes may be refunded.
+
+    Saying it again marks the notes that came from them since.
+    """
     return _append(
         Journal(
             kind=JournalKind.NOTES_FINAL,
-            key=f"final:{min(sources)}:{len(sources)}:{max(sources)}",
+            key=f"final:{new_id('fin')}",
             final_sources=tuple(sorted(sources)),
         )
     )
@@ -32,11 +36,13 @@ def start_refund(
     amount_micro_usdc: int,
     note_id: str | None = None,
     approval_id: str | None = None,
+    transition: Transition | None = None,
 ) -> Result:
     """Take money off refundable notes and owe it as a refund to their wallet; before anything is signed.
 
-    Units: MicroUSDC. The destination is the wallet and never a parameter. Raises InsufficientFunds when refundable
-    notes cannot pay all of it, ApprovalRequired above the wallet's daily limit, RecoveryInProgress.
+    Units: MicroUSDC. The refund's row moves with it. The destination is the wallet and never a parameter. Raises
+    InsufficientFunds when refundable notes cannot pay all of it, ApprovalRequired above the wallet's daily limit,
+    RecoveryInProgress.
     """
     require_none()
     owner = wallet.lower()
@@ -52,6 +58,7 @@ def start_refund(
                     wallet=owner, amount=amount_micro_usdc, spend_id=refund_id, reason="refunded", note_id=note_id
                 ),
             ),
+            transitions=() if transition is None else (transition,),
             metadata={"refund_id": refund_id, "target": refund_id, "destination": owner},
             approval_id=approval_id,
         )
@@ -59,9 +66,19 @@ def start_refund(
 
 
 def confirm_refund(
-    *, refund_id: str, denomination: str, paid_from: str, amount_micro_usdc: int, tx_hash: str, log_index: int
+    *,
+    refund_id: str,
+    denomination: str,
+    paid_from: str,
+    amount_micro_usdc: int,
+    tx_hash: str,
+    log_index: int,
+    transitions: Sequence[Transition] = (),
 ) -> Result:
-    """Book a refund that the chain shows. Units: MicroUSDC. One refund is paid once, whichever log shows it."""
+    """Book a refund that the chain shows, and move its rows. Units: MicroUSDC.
+
+    One refund is paid once, whichever log shows it.
+    """
     return _append(
         Journal(
             kind=JournalKind.CREDIT_NOTE_REFUND_PAID,
@@ -69,12 +86,15 @@ def confirm_refund(
             postings=posting_rules.credit_note_refund_paid(
                 denomination=denomination, paid_from=paid_from, amount=amount_micro_usdc
             ),
+            transitions=tuple(transitions),
             metadata={"refund_id": refund_id, "tx_hash": tx_hash, "log_index": log_index},
         )
     )
 
 
-def fail_refund(*, refund_id: str, wallet: str, denomination: str, amount_micro_usdc: int) -> Result:
+def fail_refund(
+    *, refund_id: str, wallet: str, denomination: str, amount_micro_usdc: int, transition: Transition | None = None
+) -> Result:
     """Give a refund that definitely never happened back to its wallet, as a note that is owed. Units: MicroUSDC.
 
     Paid and failed share one key: whichever is booked first, the other is refused with KeyReused.
@@ -87,6 +107,7 @@ def fail_refund(*, refund_id: str, wallet: str, denomination: str, amount_micro_
                 denomination=denomination, wallet=wallet, amount=amount_micro_usdc
             ),
             notes_issued=(new_note(wallet=wallet, kind="owed", amount=amount_micro_usdc, source=refund_id),),
+            transitions=() if transition is None else (transition,),
             metadata={"refund_id": refund_id},
         )
     )

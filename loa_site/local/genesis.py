@@ -12,6 +12,7 @@ ETHER = 10**18
 RELAYER_GAS = 100 * ETHER
 WALLET_GAS = ETHER  # payers sign off the chain; gas is only for approving Permit2 themselves
 PAYER_MICRO_USDC = 10_000_000_000
+FLOAT_MICRO_USDC = 1_000_000_000
 MINT_LIMIT_MICRO_USDC = 10**18
 
 
@@ -42,11 +43,12 @@ def _token_state() -> list[tuple[str, list[Any]]]:
         word(slots["masterMinter"]): int(minter, 16),
         word(slots["pauser"]): int(minter, 16),
         word(slots["blacklister"]): int(minter, 16),
-        word(slots["totalSupply"]): PAYER_MICRO_USDC * len(payers),
+        word(slots["totalSupply"]): PAYER_MICRO_USDC * len(payers) + FLOAT_MICRO_USDC,
         mapping_slot(minter, slots["isMinter"]): 1,
         mapping_slot(minter, slots["minterAllowance"]): MINT_LIMIT_MICRO_USDC,
     }
     state |= {mapping_slot(payer.address, slots["balanceOf"]): PAYER_MICRO_USDC for payer in payers}
+    state[mapping_slot(wallets.refund_float().address, slots["balanceOf"])] = FLOAT_MICRO_USDC
     return [("anvil_setStorageAt", [contracts.USDC_ADDRESS, slot, word(value)]) for slot, value in state.items()]
 
 

@@ -55,6 +55,7 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_PUBLIC_ORIGIN": origin,
         "LOA_PAY_TO": wallets.pay_to().address,
         "LOA_RELAYER_PRIVATE_KEY": wallets.relayer().private_key,
+        "LOA_REFUND_PRIVATE_KEY": wallets.refund_float().private_key,
         "LOA_QUOTE_KEYS": f"l1:{secrets['quote_key']}",
         "LOA_QUOTE_KEY_ACTIVE": "l1",
         "LOA_ANSWER_ENCRYPTION_KEY": secrets["answer_key"],

@@ -87,6 +87,7 @@ def environment(*, reuse: bool = False) -> Iterator[dict[str, str]]:
                 "CELERY_BROKER_URL": redis_url,
                 "RPC_URL": chain.url,
                 "LOA_RELAYER_PRIVATE_KEY": wallets.relayer().private_key,
+                "LOA_REFUND_PRIVATE_KEY": wallets.refund_float().private_key,
                 "LOA_PAY_TO": wallets.pay_to().address,
                 "LOA_TEST_ADMIN_DATABASE_URL": postgres.url("postgres"),
                 "LOA_TEST_TEMPLATE_DATABASE": template,

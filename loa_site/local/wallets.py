@@ -54,6 +54,11 @@ def relayer() -> Wallet:
     return wallet("relayer")
 
 
+def refund_float() -> Wallet:
+    """The wallet that refunds are paid from: has USDC and no gas."""
+    return wallet("refund float")
+
+
 def pay_to() -> Wallet:
     """The wallet that receives payments."""
     return wallet("pay to")
@@ -66,7 +71,7 @@ def master_minter() -> Wallet:
 
 def is_public_address(address: str) -> bool:
     """Whether anyone can compute the private key of this address: ours, or a development chain's."""
-    ours = {known.address.lower() for known in (*payers(), relayer(), pay_to(), master_minter())}
+    ours = {known.address.lower() for known in (*payers(), relayer(), refund_float(), pay_to(), master_minter())}
     return address.lower() in ours | DEVELOPMENT_ADDRESSES
 
 

@@ -193,6 +193,15 @@ def kinds_of(entry_id: str) -> list[str]:
     ]
 
 
+def kinds_of_refund(refund_id: str) -> list[str]:
+    return [
+        row[0]
+        for row in rows(
+            "SELECT kind FROM billing.journal WHERE metadata ->> 'refund_id' = %s ORDER BY recorded_at", refund_id
+        )
+    ]
+
+
 def notes_of(wallet: str) -> list[tuple[str, int, int]]:
     return rows(
         "SELECT kind, amount, remaining FROM billing.credit_note WHERE wallet = %s ORDER BY number", wallet.lower()

@@ -6,6 +6,7 @@ from x402.models.facilitated import FacilitatedPayment, FacilitatedState
 from x402.models.payment import Payment, PaymentState
 from x402.models.quote import KeptQuote
 from x402.models.reconciliation import Reconciliation
+from x402.models.refund import Refund, RefundDay, RefundState
 from x402.models.remote import RemoteAttempt, RemoteOutcome
 from x402.models.settlement import ChainTransaction, ConsumedLog, Relayer, SettlementAttempt, TransactionState
 
@@ -19,6 +20,9 @@ __all__ = [
     "Payment",
     "PaymentState",
     "Reconciliation",
+    "Refund",
+    "RefundDay",
+    "RefundState",
     "Relayer",
     "RemoteAttempt",
     "RemoteOutcome",

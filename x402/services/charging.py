@@ -32,6 +32,7 @@ from x402.services import (
     proofs,
     purchases,
     responses,
+    screening,
     settler,
     streaming,
     sweeps,
@@ -86,6 +87,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     if known is None:
         payer = "0x" + presented.authorization.from_.hex()
         require_rate("wallet", payer)
+        screening.require_served(payer, screening.FOR_PAYING)
         if (bought := _earlier_purchase(incoming, payer=payer)) is not None:
             return bought
         quotation = endpoint.price.maximum(incoming.priced)
@@ -154,6 +156,8 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
     recovery.require_none()
     require_rate("challenge", incoming.client_address)
     quotation = endpoint.price.maximum(incoming.priced)
+    if incoming.wallet:
+        screening.require_served(incoming.wallet, screening.FOR_PAYING)
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
         return _answer_known(spent, incoming, work)
