@@ -1,7 +1,15 @@
 """Staff pages about who someone is: accounts, wallets, sessions and the audit log. All of them only show."""
 
+from accounts.admin.access import AllowlistEntryAdmin, FeatureFlagAdmin
 from accounts.admin.accounts import AccountAdmin, WalletAdmin
 from accounts.admin.audit import AuditEventAdmin
 from accounts.admin.sessions import SessionAdmin
 
-__all__ = ["AccountAdmin", "AuditEventAdmin", "SessionAdmin", "WalletAdmin"]
+__all__ = [
+    "AccountAdmin",
+    "AllowlistEntryAdmin",
+    "AuditEventAdmin",
+    "FeatureFlagAdmin",
+    "SessionAdmin",
+    "WalletAdmin",
+]
