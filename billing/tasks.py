@@ -2,7 +2,18 @@
 
 from celery import shared_task
 
-from billing.services import anchors, dead_letters, finalize_drain, outbox, recovery, reservations, webhooks
+from billing.locks.errors import RedisUnavailable
+from billing.services import (
+    anchors,
+    bulk_decisions,
+    dead_letters,
+    finalize_drain,
+    finalize_stream,
+    outbox,
+    recovery,
+    reservations,
+    webhooks,
+)
 from billing.services.anchor_signers import AnchorsNotConfigured
 from billing.services.expire_credit_notes import expire_credit_notes
 from billing.services.verification import verify_ledger
@@ -19,6 +30,7 @@ BEAT_SCHEDULE = {
     "billing-anchor": {"task": "billing.take_anchor", "schedule": 60.0, "options": {"expires": 60}},
     "billing-webhooks": {"task": "billing.deliver_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "billing-announce-expiring": {"task": "billing.announce_expiring", "schedule": 600.0, "options": {"expires": 600}},
+    "billing-bulk-decisions": {"task": "billing.run_bulk_decisions", "schedule": 30.0, "options": {"expires": 30}},
     "billing-forget-events": {"task": "billing.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
     "billing-verify": {"task": "billing.verify_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
@@ -39,9 +51,19 @@ def drain_finalize() -> dict[str, int]:
     }
 
 
+@shared_task(name="billing.run_bulk_decisions")
+def run_bulk_decisions() -> int:
+    """Carry on with what staff decided about many letters at once; how many letters."""
+    return bulk_decisions.run_open()
+
+
 @shared_task(name="billing.escalate_dead_letters")
 def escalate_dead_letters() -> int:
-    """Report letters that have been open for too long; how many."""
+    """Report letters that have been open for too long, and forget consumers that are gone; how many letters."""
+    try:
+        finalize_stream.remove_idle_consumers()
+    except RedisUnavailable as error:
+        log.warning(names.REDIS_UNAVAILABLE, error=str(error)[:200])
     return len(dead_letters.escalate_overdue())
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext_lazy
@@ -17,6 +18,16 @@ class LoaAdminSite(admin.AdminSite):
     site_header = "Loa"
     index_title = gettext_lazy("The books today")
     index_template = "admin/first_page.html"
+
+    def get_urls(self) -> list[Any]:
+        """The pages of the site beside those of the apps' rows."""
+        from loa_site import operations  # the apps' admin modules register with this class, so it is first
+
+        return [
+            path("operations/", self.admin_view(operations.operations_view), name="operations"),
+            path("circuits/<slug:name>/<slug:act>/", self.admin_view(operations.circuit_view), name="circuit"),
+            *super().get_urls(),
+        ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The first page; figures of money only for those who may see journals and payments."""

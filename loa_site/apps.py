@@ -12,9 +12,10 @@ class LoaSiteConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing Celery's application here makes shared tasks use it in web processes too.
-        from loa_site import celery, checks, grants, task_checks
+        from loa_site import celery, checks, grants, roles, task_checks
 
         celery.application.set_default()
         checks.register_all()
         task_checks.register_all()
         post_migrate.connect(grants.grant_after_migrate, dispatch_uid="loa_site.grants")
+        post_migrate.connect(roles.write_groups, sender=self, dispatch_uid="loa_site.roles")

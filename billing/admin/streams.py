@@ -6,10 +6,14 @@ from django.contrib import admin
 from django.db.models import BooleanField, Case, DateTimeField, F, Func, QuerySet, When
 from django.http import HttpRequest
 
+from billing.admin.acts import Act, ActingAdmin
+from billing.admin.dead_letters import decisions_about
 from billing.admin.formats import NOTHING, hexadecimal, moment_of
-from billing.admin.read_only import ReadOnlyAdmin, list_url, shown_as
-from billing.admin.sections import Link
+from billing.admin.read_only import list_url, shown_as
+from billing.admin.sections import Link, Section
 from billing.models import Stream
+from billing.services import fence
+from billing.services.staff_acts import Ask
 
 MAY_BE_INFINITE = (
     "lease_until",
@@ -24,8 +28,23 @@ def finite(name: str) -> Case:
     return Case(When(is_finite, then=F(name)), default=None, output_field=DateTimeField())
 
 
+def ask_for_reset(row: Stream, ask: Ask) -> str:
+    approval_id = fence.request_reset(row.id, maker=ask.actor, reason=ask.reason)
+    return f"{approval_id} waits for a second person's yes, for an hour."
+
+
 @admin.register(Stream)
-class StreamAdmin(ReadOnlyAdmin):
+class StreamAdmin(ActingAdmin):
+    acts = (
+        Act(
+            "fence-reset",
+            "Ask to reset the fence",
+            "Puts the stream's keys in Redis back to its row's token. A second person has to agree within an hour.",
+            "billing.request_approval",
+            ask_for_reset,
+            lambda row: row.lane == "writer",
+        ),
+    )
     keyset = ("id",)
     list_display = ("name", "lane", "holder_label", "epoch", "last_token", "sequence", "lease", "last_recorded")
     fields = (
@@ -56,5 +75,8 @@ class StreamAdmin(ReadOnlyAdmin):
             streams = streams.annotate(**{f"finite_{name}": finite(name)})
         return streams
 
-    def links_of(self, row: Stream, request: HttpRequest) -> list[Link]:
+    def ways_from(self, row: Stream, request: HttpRequest) -> list[Link]:
         return [Link("All journals", list_url("billing.journal"))]
+
+    def sections_of(self, row: Stream, request: HttpRequest) -> list[Section]:
+        return [decisions_about(str(row.id))]

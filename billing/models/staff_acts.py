@@ -12,6 +12,22 @@ class StaffAct(models.Model):
     subject = models.CharField(max_length=120)
     done_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
+    class Meta:
+        # What staff may do beside looking; roles are made of these (`loa_site.roles`).
+        default_permissions = ()
+        permissions = (
+            ("retry_deadletter", "Can retry a dead letter"),
+            ("void_deadletter", "Can void a dead letter"),
+            ("annotate_deadletter", "Can add a note to a dead letter"),
+            ("bulk_deadletter", "Can decide about all dead letters of a queue"),
+            ("replay_delivery", "Can send a webhook again"),
+            ("see_webhook_secret", "Can see the secret of a webhook endpoint"),
+            ("request_approval", "Can ask for a second person's yes"),
+            ("grant_approval", "Can be the second person"),
+            ("see_operations", "Can see queues, circuits and streams at work"),
+            ("force_circuit", "Can open and close a circuit by hand"),
+        )
+
     def __str__(self) -> str:
         return f"{self.actor} {self.act} {self.subject}"
 

@@ -1,0 +1,51 @@
+"""Rows that staff work with beside the books: what they asked for, what others are told, and the pages of acts."""
+
+from collections.abc import Iterator
+
+from django.contrib import admin
+from django.db.models import Model
+from django.urls import reverse
+
+from billing.admin.acts import ActingAdmin
+from billing.domain.webhook_events import EventType
+from billing.models import Approval, BulkDecision, OutboxEvent, WebhookDelivery, WebhookEndpoint
+from billing.services import bulk_decisions, fence, outbox
+from billing.services.bulk_decisions import Selection
+from billing.services.webhooks import address_events, create_endpoint
+
+
+def staff_rows() -> Iterator[Model]:
+    """One of each; the same ones each time they are asked for."""
+    approval_id = Approval.objects.order_by("-id").values_list("pk", flat=True).first()
+    yield Approval.objects.get(pk=approval_id or fence.request_reset(0, maker="ada", reason="a test of pages"))
+    yield BulkDecision.objects.order_by("-id").first() or bulk_decisions.ask(
+        Selection("finalize", "poisoned"), act="retry", by="ada", reason="a test of pages"
+    )
+    delivery = WebhookDelivery.objects.order_by("-id").first() or a_delivery()
+    yield delivery
+    yield OutboxEvent.objects.get(pk=delivery.event_id)
+
+
+def a_delivery() -> WebhookDelivery:
+    """An event that one endpoint is to be told of."""
+    endpoint = create_endpoint(
+        "https://books.example.com/hook", event_types=["key.low_balance"], description="The books", by="ada"
+    )
+    outbox.publish(EventType.KEY_LOW_BALANCE, {"account_id": "acc_1"}, key=f"page:{endpoint.pk}")
+    address_events()
+    return WebhookDelivery.objects.get(endpoint=endpoint)
+
+
+def pages_of_staff() -> Iterator[str]:
+    """Pages that belong to no row, and that of an endpoint."""
+    yield reverse("admin:operations")
+    yield reverse("admin:circuit", args=["settlement", "open"])
+    yield reverse("admin:billing_deadletter_bulk", args=["finalize", "poisoned", "retry"])
+    endpoint = WebhookEndpoint.objects.order_by("-created_at").first() or a_delivery().endpoint
+    yield reverse("admin:billing_webhookendpoint_change", args=[endpoint.pk])
+
+
+def acts_on(model: type[Model]) -> list[str]:
+    """The names of what may be done to a row of this model."""
+    page = admin.site._registry[model]
+    return [act.name for act in page.acts] if isinstance(page, ActingAdmin) else []
