@@ -36,6 +36,7 @@ from x402.services import (
     settler,
     streaming,
     sweeps,
+    switches,
     verification,
     work_first,
 )
@@ -90,6 +91,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
         screening.require_served(payer, screening.FOR_PAYING)
         if (bought := _earlier_purchase(incoming, payer=payer)) is not None:
             return bought
+        switches.require_on("billing", "x402", subject=payer)
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = _begin(presented, incoming, endpoint, quotation=quotation)
         if is_new:
@@ -134,6 +136,7 @@ def _by_key(endpoint: Endpoint, incoming: PaidRequest, work: Work, *, holder: Ke
     known = key_payments.known_spend(incoming, holder)
     if known is None:
         recovery.require_none()
+        switches.require_on("billing", subject=holder.account_id)
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = key_payments.spend(incoming, holder, endpoint=endpoint, quotation=quotation)
         if is_new:
@@ -155,12 +158,14 @@ def _without_payment(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> H
         return _answer_known(known, incoming, work)
     recovery.require_none()
     require_rate("challenge", incoming.client_address)
+    switches.require_on("billing", subject=incoming.wallet or incoming.client_address)
     quotation = endpoint.price.maximum(incoming.priced)
     if incoming.wallet:
         screening.require_served(incoming.wallet, screening.FOR_PAYING)
     spent = credit_payments.spend(incoming, endpoint=endpoint, quotation=quotation)
     if spent is not None:
         return _answer_known(spent, incoming, work)
+    switches.require_on("x402", subject=incoming.wallet or incoming.client_address)
     credit = mixed_payments.applicable_credit(incoming, quotation) if endpoint.settle == "before" else 0
     return offers.challenge(endpoint, incoming, quotation, credit_applied_micro_usdc=credit)
 
@@ -186,6 +191,7 @@ def _earlier_purchase(incoming: PaidRequest, *, payer: str = "") -> HttpResponse
 def _terms_of_purchase(endpoint: Endpoint, incoming: PaidRequest) -> HttpResponse:
     recovery.require_none()
     require_rate("challenge", incoming.client_address)
+    switches.require_on("billing", "credits", "x402", subject=incoming.account_id or incoming.client_address)
     return offers.challenge(endpoint, incoming, endpoint.price.maximum(incoming.priced))
 
 
