@@ -13,7 +13,18 @@ from billing.domain.journal import Transition
 from billing.services.settlements import SettledPayment, book_settlements
 from telemetry.identifiers import new_id, new_payment_id
 from x402.models import Payment
-from x402.services.receipts import DOMAIN, TYPES
+
+DOMAIN = {"name": "x402 receipt", "version": "1", "chainId": 1}
+TYPES = {
+    "Receipt": [
+        {"name": "version", "type": "uint256"},
+        {"name": "network", "type": "string"},
+        {"name": "resourceUrl", "type": "string"},
+        {"name": "payer", "type": "string"},
+        {"name": "issuedAt", "type": "uint256"},
+        {"name": "transaction", "type": "string"},
+    ]
+}
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -255,6 +266,9 @@ def test_a_wallet_without_credit_has_a_balance_of_zero(payer, bearer):
         "wallet": payer.address.lower(),
         "asset": "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e",
         "spendable_micro_usdc": "0",
+        "refundable_micro_usdc": "0",
+        "prepaid_micro_usd": "0",
+        "prepaid_held_micro_usd": "0",
         "credit_notes": [],
     }
-    assert history == {"movements": [], "next_cursor": None}
+    assert history == {"movements": [], "prepaid_movements": [], "next_cursor": None}

@@ -15,7 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import BearerAuthentication
+from accounts.api.authentication import ApiKeyAuthentication, BearerAuthentication
+from accounts.services.api_keys import SCOPE_READ, KeyHolder
 from accounts.services.sessions import SignedIn
 from billing.selectors import credit_notes, journals
 from telemetry.problem import problem_response
@@ -32,6 +33,7 @@ from x402.api.serializers import (
 from x402.models import Payment
 from x402.protocol.errors import MalformedPayment
 from x402.selectors import wallet_payments
+from x402.selectors.refunds import refunds_of
 from x402.selectors.wallet_payments import PAGE_SIZE, PAGE_SIZE_MAX, InvalidCursor
 from x402.services import answers
 from x402.services.receipts import sign_receipt
@@ -44,9 +46,9 @@ PROOF_PARAMETERS = [
 
 
 class PrivateView(APIView):
-    """A view whose answers are for one caller: never cached, and known by a bearer session or not at all."""
+    """A view whose answers are for one caller: never cached, and known by an API key, a session or not at all."""
 
-    authentication_classes = (BearerAuthentication,)
+    authentication_classes = (ApiKeyAuthentication, BearerAuthentication)
     permission_classes = ()
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +56,17 @@ class PrivateView(APIView):
         finished = super().finalize_response(request, response, *args, **kwargs)
         keep_private(finished)
         return finished
+
+
+def reader_of(request: Request) -> SignedIn | KeyHolder | HttpResponse:
+    """Who may read what is private to them: a signed-in wallet, or a key with the scope `read`; else the refusal."""
+    if isinstance(request.user, SignedIn):
+        return request.user
+    if not isinstance(request.user, KeyHolder):
+        return problem_response("authentication_required")
+    if SCOPE_READ not in request.user.scopes:
+        return problem_response("insufficient_scope", detail="This needs a key with the scope read.")
+    return request.user
 
 
 class JsonOrPage(BaseContentNegotiation):
@@ -85,15 +98,19 @@ class PaymentsView(PrivateView):
         tags=["payments"],
     )
     def get(self, request: Request) -> HttpResponse | Response:
-        """The signed-in wallet's payments."""
-        if not isinstance(request.user, SignedIn):
-            return problem_response("authentication_required")
+        """The signed-in wallet's payments and those by its account's keys, or the key's own."""
+        reader = reader_of(request)
+        if isinstance(reader, HttpResponse):
+            return reader
         size = page_size(request)
         if size is None:
             return problem_response("invalid_parameters", detail=f"limit is a whole number from 1 to {PAGE_SIZE_MAX}.")
         try:
             page = wallet_payments.page_of_wallet(
-                request.user.wallet, cursor=request.query_params.get("cursor", ""), size=size
+                reader.wallet if isinstance(reader, SignedIn) else reader.payer,
+                cursor=request.query_params.get("cursor", ""),
+                size=size,
+                account_id=reader.account_id if isinstance(reader, SignedIn) else "",
             )
         except InvalidCursor:
             return problem_response("invalid_cursor")
@@ -168,6 +185,13 @@ def page_size(request: Request) -> int | None:
     return size if 1 <= size <= PAGE_SIZE_MAX else None
 
 
+def _journals_of(payment: Payment) -> list[journals.JournalLine]:
+    """A purchase has no billing entry; its journals are found by what they belong to together."""
+    if payment.minted_micro_usd:
+        return journals.journals_of(correlation_id=payment.correlation_id)
+    return journals.journals_of(payment_id=payment.pk)
+
+
 def receipt_facts(payment: Payment) -> dict[str, object]:
     """The facts of ReceiptSerializer for a settled payment."""
     now = timezone.now()
@@ -192,8 +216,9 @@ def receipt_facts(payment: Payment) -> dict[str, object]:
                 "sequence": journal.sequence,
                 "hash": journal.hash.hex(),
             }
-            for journal in journals.journals_of(payment_id=payment.pk)
+            for journal in _journals_of(payment)
         ],
+        "refunds": refunds_of(payment.pk),
         "charge": answers.facts_of(payment),
         "issued_at": now,
         "signed": sign_receipt(payment, issued_at=now).to_json(),

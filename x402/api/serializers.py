@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from billing.selectors.credit_notes import Movement, Note
 from x402.models import Payment, PaymentState
+from x402.models.payment import Method
 
 NEXT_STEP = {
     PaymentState.VERIFIED: "It is about to be settled. Send the same payload again to wait for the answer.",
@@ -18,6 +19,9 @@ NEXT_STEP = {
     PaymentState.REFUNDED: "The amount was paid back on the chain.",
     PaymentState.DEAD: "The authorization can no longer pay, and nothing was taken. Pay again.",
 }
+
+
+RELEASED = "The work failed and nothing was charged. Send the request again."
 
 
 class PaymentStateSerializer(serializers.Serializer[Any]):
@@ -35,6 +39,7 @@ class PaymentSerializer(PaymentStateSerializer):
 
     network = serializers.CharField(required=False)
     scheme = serializers.CharField(required=False)
+    method = serializers.CharField(required=False, help_text="`api_key`: paid in MicroUSD of the prepaid balance.")
     payer = serializers.CharField(required=False)
     resource = serializers.CharField(required=False)
     quote_id = serializers.CharField(required=False)
@@ -76,17 +81,23 @@ class ReceiptSerializer(serializers.Serializer[Any]):
     credit_notes = CreditNoteSerializer(many=True)
     settlement = serializers.DictField(allow_null=True)
     journals = serializers.ListField(child=serializers.DictField())
+    refunds = serializers.ListField(
+        child=serializers.DictField(), help_text="What of its credit notes was paid out on the chain, or is being."
+    )
     charge = serializers.DictField(help_text="What the charge was made of, in the endpoint's own words; may be empty.")
     issued_at = serializers.DateTimeField()
     signed = serializers.DictField()
 
 
 class BalanceSerializer(serializers.Serializer[Any]):
-    """A wallet's credit in one asset."""
+    """A wallet's credit in one asset, and its account's prepaid balance for API keys. A key sees the latter alone."""
 
-    wallet = serializers.CharField()
+    wallet = serializers.CharField(allow_null=True)
     asset = serializers.CharField()
     spendable_micro_usdc = serializers.CharField()
+    refundable_micro_usdc = serializers.CharField(help_text="What of it is final on the chain and can be paid out.")
+    prepaid_micro_usd = serializers.CharField(help_text="What API keys can spend.")
+    prepaid_held_micro_usd = serializers.CharField(help_text="Set aside for calls under way.")
     credit_notes = CreditNoteSerializer(many=True)
 
 
@@ -102,20 +113,33 @@ class CreditMovementSerializer(serializers.Serializer[Any]):
     recorded_at = serializers.DateTimeField()
 
 
+class PrepaidMovementSerializer(serializers.Serializer[Any]):
+    """One change of the prepaid balance, in MicroUSD: positive when credit came in."""
+
+    kind = serializers.CharField()
+    amount_micro_usd = serializers.CharField()
+    balance_micro_usd = serializers.CharField(help_text="The balance after it.")
+    journal_id = serializers.CharField()
+    correlation_id = serializers.CharField()
+    recorded_at = serializers.DateTimeField()
+
+
 class CreditHistorySerializer(serializers.Serializer[Any]):
     """A page of movements, newest first."""
 
     movements = CreditMovementSerializer(many=True)
+    prepaid_movements = PrepaidMovementSerializer(many=True, help_text="Filled with `of=prepaid`.")
     next_cursor = serializers.CharField(allow_null=True)
 
 
 def state_facts(payment: Payment) -> dict[str, object]:
     """The facts of PaymentStateSerializer."""
+    is_released = payment.method == Method.API_KEY and payment.state == PaymentState.CREDITED
     return {
         "payment_id": payment.pk,
         "state": payment.state,
         "is_final": payment.is_final,
-        "next_step": NEXT_STEP[PaymentState(payment.state)],
+        "next_step": RELEASED if is_released else NEXT_STEP[PaymentState(payment.state)],
         "created_at": payment.created_at,
     }
 
@@ -126,6 +150,7 @@ def payment_facts(payment: Payment) -> dict[str, object]:
     return state_facts(payment) | {
         "network": payment.network,
         "scheme": payment.scheme,
+        "method": payment.method,
         "payer": payment.payer,
         "resource": f"{payment.request_method} {payment.request_path}",
         "quote_id": payment.quote_id,
