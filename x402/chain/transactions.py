@@ -85,7 +85,7 @@ class Signer:
             self._key = PrivateKey(secret if len(secret) == 32 else b"")
         except ValueError:
             raise ValueError("a private key is 32 bytes in hex") from None  # the text itself must not be repeated
-        self.address: Final = eip712.checksum_address(eip712.address_of_key(self._key.public_key))
+        self.address = eip712.checksum_address(eip712.address_of_key(self._key.public_key))
 
     def __repr__(self) -> str:
         return f"Signer({self.address})"
@@ -103,14 +103,18 @@ class Signer:
             unsigned.data,
             [],
         ]
-        signature = self._key.sign_recoverable(eip712.keccak256(_TYPE + rlp.encode(fields)), hasher=None)
+        signature = self.recoverable(eip712.keccak256(_TYPE + rlp.encode(fields)))
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         raw = _TYPE + rlp.encode([*fields, signature[64], r, s])
         return SignedTransaction(unsigned, raw, "0x" + eip712.keccak256(raw).hex())
 
+    def recoverable(self, digest: bytes) -> bytes:
+        """A signature of 65 bytes whose last is the recovery id, 0 or 1; s is in the lower half."""
+        return self._key.sign_recoverable(digest, hasher=None)
+
     def sign_digest(self, digest: bytes) -> bytes:
         """A 65-byte signature in canonical form (low s, v 27 or 28) over a typed-data digest."""
-        signature = self._key.sign_recoverable(digest, hasher=None)
+        signature = self.recoverable(digest)
         return signature[:64] + bytes((signature[64] + 27,))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
-from x402.chain import multicall, permit2, permit2_receipts, receipts, tokens, transactions
+from x402.chain import multicall, permit2, permit2_receipts, receipts, signers, tokens, transactions
 from x402.chain.network_settings import Network
 from x402.chain.rpc import RpcClient, RpcFailure
 from x402.facilitators import facilitated_rows, relayer_lease, stuck_transactions, transaction_rows
@@ -48,7 +48,7 @@ class DirectFacilitator:
     def __init__(self, *, network: Network, rpc: RpcClient, private_key: str, is_retired: bool = False) -> None:
         self._network = network
         self._rpc = rpc
-        self._signer = transactions.Signer(private_key)
+        self._signer = signers.signer_of(private_key)
         self._is_retired = is_retired
         self._epoch: int | None = None
         self._renew_at = 0.0

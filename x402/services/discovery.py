@@ -18,7 +18,7 @@ from x402.chain.network_settings import networks
 from x402.pricing import PricedRequest
 from x402.protocol.errors import ProtocolError
 from x402.protocol.strict_json import JsonObject, JsonValue
-from x402.services import ways_to_pay
+from x402.services import signed_statements, ways_to_pay
 from x402.services.endpoints import Endpoint
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 
@@ -62,6 +62,7 @@ def well_known() -> JsonObject:
         "resources": [origin + listing.path for listing in listings()],
         "facilitator": f"{origin}/facilitator",
         "discovery": f"{origin}/facilitator/discovery/resources",
+        "signers": list[JsonValue](signed_statements.signer_addresses()),
         "payTo": {network.caip2: network.pay_to for network in networks().values()},
     }
 

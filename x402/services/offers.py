@@ -19,10 +19,12 @@ from telemetry.problem import MEDIA_TYPE, problem_body
 from telemetry.tracing import annotate, inject_context, traced
 from x402.chain.network_settings import Network, default_network, networks
 from x402.pricing import Quotation
-from x402.protocol import headers, quote_token, siwx
+from x402.protocol import headers, offer_receipt, quote_token, siwx
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, Resource, payment_required_v1, payment_required_v2
+from x402.protocol.strict_json import JsonValue
+from x402.services import signed_statements
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 from x402.services.responses import keep_private, unpriceable
@@ -103,6 +105,19 @@ def _default_first() -> list[Network]:
     return [first, *(network for network in networks().values() if network is not first)]
 
 
+def _extensions(offer: Offer, incoming: PaidRequest) -> dict[str, JsonValue]:
+    """What comes with the terms: how to prove a wallet for this request, and our signature under what is offered."""
+    extensions: dict[str, JsonValue] = {}
+    if incoming.sign_in:
+        extensions[siwx.EXTENSION] = incoming.sign_in.to_extension()
+    signed = signed_statements.offers_extension(
+        offer.accepts, resource_url=offer.resource.url, valid_until=offer.expires_at
+    )
+    if signed is not None:
+        extensions[offer_receipt.EXTENSION] = signed
+    return extensions
+
+
 def challenge(
     endpoint: Endpoint,
     incoming: PaidRequest,
@@ -134,7 +149,7 @@ def challenge(
             offer.accepts,
             resource=offer.resource,
             error=error,
-            extensions={siwx.EXTENSION: incoming.sign_in.to_extension()} if incoming.sign_in else None,
+            extensions=_extensions(offer, incoming),
         )
     )
     keep_private(response)

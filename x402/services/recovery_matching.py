@@ -22,7 +22,7 @@ from x402.chain import receipts
 from x402.chain.network_settings import Asset, Network, networks
 from x402.chain.receipts import Movement
 from x402.chain.rpc import RpcClient, number_of
-from x402.chain.transactions import Signer
+from x402.chain.signers import signer_of
 from x402.models import ChainTransaction, ConsumedLog, Payment, Relayer
 from x402.selectors.payments import payment_by_replay_key
 from x402.services import evidence
@@ -222,4 +222,4 @@ def beneficiary_of(network: Network, movement: Movement) -> str:
 
 
 def _relayer() -> str:
-    return Signer(str(loa("RELAYER_PRIVATE_KEY"))).address.lower()
+    return signer_of(str(loa("RELAYER_PRIVATE_KEY"))).address.lower()

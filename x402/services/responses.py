@@ -5,6 +5,7 @@ from typing import Final
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 from accounts.services.errors import AccountsError
@@ -14,14 +15,16 @@ from telemetry.problem_codes import problem_code
 from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
-from x402.protocol import headers
+from x402.protocol import headers, offer_receipt
 from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.protocol.response import SettleResponse
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers
 from x402.services.paid_requests import BodyTooLarge
 from x402.services.rates import RateLimited
+from x402.services.receipts import sign_receipt
 from x402.services.serving import IssuedNote, Outcome
+from x402.services.signed_statements import receipt_extension
 
 RETRY_AFTER_SECONDS: Final = 5
 RECOVERY_SECONDS: Final = 30  # a person compares; asking more often only makes noise
@@ -238,6 +241,10 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
             "kind": notes[0].kind,
         }
     is_unpaid = payment.has_failed_unpaid or payment.state == PaymentState.DEAD
+    extensions: JsonObject = {"loa": ours}
+    if payment.transaction_hash and not is_unpaid:
+        signed = sign_receipt(payment, issued_at=timezone.now()).statement
+        extensions[offer_receipt.EXTENSION] = receipt_extension(signed)
     return SettleResponse(
         success=not is_unpaid,
         transaction=payment.transaction_hash,
@@ -245,7 +252,7 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
         payer=payment.payer,
         amount=payment.due_micro_usdc,
         error_reason=payment.failure_code if is_unpaid else "",
-        extensions={"loa": ours},
+        extensions=extensions,
     )
 
 

@@ -145,7 +145,8 @@ def verify(
         amount_micro_usdc=agreed.max_cost_micro_usdc - credit_applied,
         token=presented.quote_token,
     )
-    _require_terms(presented, incoming, ways_to_pay.as_offered(requirements, presented.authorization))
+    offered = ways_to_pay.at_retired_address(requirements, presented.network, presented.authorization)
+    _require_terms(presented, incoming, ways_to_pay.as_offered(offered, presented.authorization))
     seen = authorization_state(
         rpc_of(presented.network.caip2),
         presented.authorization,
@@ -255,7 +256,7 @@ def _row(
         payer=payer,
         nonce="0x" + authorization.nonce_bytes.hex(),
         asset=presented.asset.address.lower(),
-        pay_to=presented.network.pay_to.lower(),
+        pay_to="0x" + authorization.to.hex(),
         amount_micro_usdc=authorization.value,
         credit_applied_micro_usdc=quote.credit_applied_micro_usdc if quote else 0,
         valid_after=authorization.valid_after,

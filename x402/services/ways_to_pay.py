@@ -10,7 +10,7 @@ from typing import Final
 
 from telemetry.configuration import loa
 from x402.chain.network_settings import Asset, Network
-from x402.chain.transactions import Signer
+from x402.chain.signers import signer_of
 from x402.models.payment import Method
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.payload import Authorization, Payload, SignedTransfer
@@ -96,7 +96,16 @@ def relayer_addresses() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _addresses_of(private_keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(Signer(key).address for key in private_keys)
+    return tuple(signer_of(key).address for key in private_keys)
+
+
+def at_retired_address(requirements: Requirements, network: Network, transfer: SignedTransfer) -> Requirements:
+    """The terms with an address that was offered before, where the payer signed for that one.
+
+    A new address is announced before quotes of the old one have ended; money at either is ours.
+    """
+    old = (address for address in network.pay_to_retired if bytes.fromhex(address[2:]) == transfer.to)
+    return replace(requirements, pay_to=next(old, requirements.pay_to))
 
 
 def verifying_contract_of(way: Way, asset: Asset) -> str:
