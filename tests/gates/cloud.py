@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+from moto.moto_api._internal import moto_api_backend as moto_backends
 from moto.server import ThreadedMotoServer
 
 from loa_site.local import ports
@@ -83,6 +84,7 @@ def cloud() -> Iterator[Cloud]:
     port = ports.free_port()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
+    moto_backends.reset()  # its state outlives a server of the same process
     try:
         yield Cloud(f"http://127.0.0.1:{port}")
     finally:
