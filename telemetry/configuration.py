@@ -62,6 +62,7 @@ TextName = Literal[
     "POSTGRES_FAILOVER",
     "TIMELINE_FILE",
     "WEBHOOK_KEY",
+    "STAFF_SECOND_FACTOR",
     "RPC_URL",
     "PAY_TO",
     "FACILITATOR_URL",
@@ -215,6 +216,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "OUTBOUND_RESPONSE_BYTES": 8 * 1024 * 1024,
     "METRICS_TOKEN": "",
     "SECURITY_CONTACT": "",  # mailto: or https: for security.txt; empty: the page on security
+    "STAFF_SECOND_FACTOR": "",  # "required" or "optional"; empty: required outside a developer's machine
     "WEBHOOK_KEY": "",  # secrets of webhook endpoints are computed from it
     "KEY_LOW_BALANCE_MICRO_USD": 1_000_000,  # a prepaid balance that falls below one dollar is announced
     "FINALIZE_DRAIN_PER_SECOND": 200,  # what a backlog may take of the ledger, so that new payments keep the rest

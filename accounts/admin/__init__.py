@@ -4,6 +4,7 @@ from accounts.admin.access import AllowlistEntryAdmin, FeatureFlagAdmin
 from accounts.admin.accounts import AccountAdmin, WalletAdmin
 from accounts.admin.audit import AuditEventAdmin
 from accounts.admin.sessions import SessionAdmin
+from accounts.admin.sign_in import StaffAuthenticationForm
 
 __all__ = [
     "AccountAdmin",
@@ -11,5 +12,6 @@ __all__ = [
     "AuditEventAdmin",
     "FeatureFlagAdmin",
     "SessionAdmin",
+    "StaffAuthenticationForm",
     "WalletAdmin",
 ]

@@ -55,6 +55,9 @@ INSTALLED_APPS = [
     "corsheaders",
     "csp",
     "django_prometheus",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     *OUR_APPS,
     "loa_site",
 ]
@@ -73,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -207,6 +211,7 @@ ANYMAIL: dict[str, Any] = env.json("ANYMAIL", {})
 
 LOGGING = logging_settings(env.text("LOG_LEVEL", "INFO"))
 
+OTP_TOTP_ISSUER = "Loa staff"
 STAFF_AUDIT = "accounts.services.audit.record"  # where what staff do is written down
 
 AUTH_PASSWORD_VALIDATORS = [
