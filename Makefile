@@ -8,7 +8,7 @@ ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve stop reset test attacks services services-stop lock contracts \
-	check format lint types layers migrations openapi openapi-diff deploy dependencies terraform
+	check format lint types layers migrations openapi openapi-diff deploy dependencies docs terraform
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,10 @@ bench: setup ## our figures beside the peers'; ONLY=ledger or ONLY=x402 for one 
 
 terraform: setup ## format, rules, wiring and a scan of infra/terraform; what cannot run here says why
 	@$(PYTHON) -m tests.infra
+
+docs: setup ## build the documents into .loa/docs, check every link, execute the examples marked as tests
+	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) -W ignore::RuntimeWarning manage.py build_docs .loa/docs
+	@$(PYTHON) -m loa_site.local test tests/docs -q $(ARGS)
 
 dependencies: setup ## that imports and declared dependencies agree
 	@$(PYTHON) -m deptry .
