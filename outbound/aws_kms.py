@@ -1,4 +1,4 @@
-"""Keys that never leave AWS KMS: their public half, and signatures over a digest (ECC_SECG_P256K1, ES256K).
+"""Keys that never leave AWS KMS: public halves and signatures (ECC_SECG_P256K1, ES256K), and sealing small secrets.
 
 Credentials, region and endpoint are found as the AWS SDK finds them; a key by its ARN names its own region. The SDK is
 an extra (`loa-django[kms]`): who keeps keys in files does not need it.
@@ -35,6 +35,21 @@ def sign_digest(key_id: str, digest: bytes) -> tuple[int, int]:
     """The numbers r and s of a signature over this digest. Raises KmsUnavailable, ValueError."""
     answer = _call(key_id, "sign", KeyId=key_id, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
     return _numbers(bytes(answer["Signature"]))
+
+
+def encrypt(key_id: str, plain: bytes, *, context: dict[str, str]) -> bytes:
+    """At most 4 KiB sealed by a symmetric key that stays in KMS; opened only with the same context.
+
+    Raises KmsUnavailable.
+    """
+    answer = _call(key_id, "encrypt", KeyId=key_id, Plaintext=plain, EncryptionContext=context)
+    return bytes(answer["CiphertextBlob"])
+
+
+def decrypt(key_id: str, sealed: bytes, *, context: dict[str, str]) -> bytes:
+    """What `encrypt` sealed. Raises KmsUnavailable, also when it was sealed by another key or for another context."""
+    answer = _call(key_id, "decrypt", KeyId=key_id, CiphertextBlob=sealed, EncryptionContext=context)
+    return bytes(answer["Plaintext"])
 
 
 def _call(key_id: str, operation: str, **arguments: Any) -> Any:

@@ -62,6 +62,7 @@ TextName = Literal[
     "POSTGRES_FAILOVER",
     "TIMELINE_FILE",
     "WEBHOOK_KEY",
+    "OWN_KEY_ENCRYPTION",
     "STAFF_SECOND_FACTOR",
     "RPC_URL",
     "PAY_TO",
@@ -135,6 +136,7 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
     "challenge": 120,
     "csp_report": 60,
     "sign_in": 10,
+    "own_key": 10,  # each asks an upstream whether it knows a key
     "waitlist": 10,  # forms one client may send
     "waitlist_all": 600,  # forms of everybody together: what a flood may write
 }
@@ -217,6 +219,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "METRICS_TOKEN": "",
     "SECURITY_CONTACT": "",  # mailto: or https: for security.txt; empty: the page on security
     "STAFF_SECOND_FACTOR": "",  # "required" or "optional"; empty: required outside a developer's machine
+    "OWN_KEY_ENCRYPTION": "",  # seals the upstream keys of buyers: 64 hex digits, file:/path or kms:KEY
     "WEBHOOK_KEY": "",  # secrets of webhook endpoints are computed from it
     "KEY_LOW_BALANCE_MICRO_USD": 1_000_000,  # a prepaid balance that falls below one dollar is announced
     "FINALIZE_DRAIN_PER_SECOND": 200,  # what a backlog may take of the ledger, so that new payments keep the rest

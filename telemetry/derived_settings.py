@@ -88,6 +88,7 @@ _RULES: Final[Mapping[str, Callable[[Configured], object | None]]] = {
     "QUOTE_KEY_ACTIVE": _active_quote_key,
     "ANSWER_ENCRYPTION_KEY": _key_for("ANSWER_ENCRYPTION_KEY", "answers"),
     "API_KEY_PEPPER": _key_for("API_KEY_PEPPER", "api-keys"),
+    "OWN_KEY_ENCRYPTION": _key_for("OWN_KEY_ENCRYPTION", "own-keys"),
     "WEBHOOK_KEY": _key_for("WEBHOOK_KEY", "webhooks"),
     "FACILITATORS": _facilitators,
 }
