@@ -31,7 +31,7 @@ from accounts.api.problems import exception_handler, first_message
 from x402.gate import View, charge
 from x402.pricing import PricedRequest, Quotation
 from x402.protocol.errors import UnpriceableRequest
-from x402.services.endpoints import Endpoint, Price, price_of
+from x402.services.endpoints import Endpoint, Price, price_of, settle_order_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 
 TOLD = (exceptions.APIException, Http404, PermissionDenied)  # what a view says by raising; anything else is a fault
@@ -150,6 +150,8 @@ class PaidView(PaidMixin):
     price: ClassVar[object] = None
     description: ClassVar[str] = ""
     mime_type: ClassVar[str] = "application/json"
+    scheme: ClassVar[str] = "exact"
+    settle: ClassVar[str | None] = None
     on_crash: ClassVar[str] = "credit"
     atomic: ClassVar[bool] = True
 
@@ -162,6 +164,8 @@ class PaidView(PaidMixin):
             mime_type=cls.mime_type,
             on_crash=cls.on_crash,
             atomic=cls.atomic,
+            scheme=cls.scheme,
+            settle=settle_order_of(cls.scheme, cls.settle),
         )
         return super().as_view(*args, **initkwargs)
 
