@@ -39,6 +39,8 @@ def a_delivery() -> WebhookDelivery:
 def pages_of_staff() -> Iterator[str]:
     """Pages that belong to no row, and that of an endpoint."""
     yield reverse("admin:operations")
+    yield reverse("admin:dashboard")
+    yield reverse("admin:second_factor")
     yield reverse("admin:circuit", args=["settlement", "open"])
     yield reverse("admin:billing_deadletter_bulk", args=["finalize", "poisoned", "retry"])
     endpoint = WebhookEndpoint.objects.order_by("-created_at").first() or a_delivery().endpoint

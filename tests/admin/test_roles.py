@@ -52,6 +52,7 @@ MAY_ACT = {
 }
 PAGES = {
     "operations": ({OPERATOR, AUDITOR}, ()),
+    "dashboard": (ALL, ()),
     "circuit": ({OPERATOR}, ("settlement", "open")),
     "billing_deadletter_bulk": ({FINANCE, OPERATOR}, ("finalize", "poisoned", "retry")),
 }
@@ -136,7 +137,8 @@ def test_nobody_without_a_role_sees_more_than_their_own_password_page(book: Book
 
     open_pages = {page for page in pages_of(book) if nobody.get(page).status_code == 200}
 
-    assert open_pages == {reverse("admin:index"), reverse("admin:password_change")}
+    own = {reverse(f"admin:{name}") for name in ("index", "password_change", "second_factor")}
+    assert open_pages == own
 
 
 def test_no_page_may_be_framed(browsers: dict[str, Client]):
