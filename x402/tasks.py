@@ -4,7 +4,7 @@ from celery import shared_task
 
 from billing.services import recovery
 from x402.chain.network_settings import networks
-from x402.services import facilitated_settlement, gas, owed_refunds, reconciliation, refunds, settler, sweeps
+from x402.services import facilitated_settlement, gas, owed_refunds, reconciliation, refunds, settler, sweeps, treasury
 from x402.services.facilitator_choice import facilitator_for
 
 STEPS_PER_RUN = 40
@@ -67,5 +67,6 @@ def watch_gas() -> int:
 
 @shared_task(name="x402.sweep_refunds")
 def sweep_refunds() -> dict[str, int]:
-    """Pay out what is owed and final, and bring every open refund as far as it goes."""
+    """Pay out what is owed and final, bring every open refund as far as it goes, and look after the float."""
+    treasury.watch_float()
     return {"begun": owed_refunds.pay_out_owed(), "ended": refunds.sweep()}

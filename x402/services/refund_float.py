@@ -7,7 +7,6 @@ the relayer holds no money (R25). Where payments arrive (pay-to) no key of ours 
 import hashlib
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from billing.domain import accounts
@@ -15,6 +14,7 @@ from telemetry.configuration import loa
 from x402.chain import abi, tokens
 from x402.chain.network_settings import Asset, Network, networks
 from x402.chain.rpc import OutcomeUnknown, bytes_of, number_of
+from x402.chain.signers import signer_of
 from x402.chain.transactions import Signer
 from x402.models import Refund
 from x402.protocol import eip712
@@ -41,7 +41,7 @@ class Signed:
 
 def address() -> str:
     """Where refunds are paid from, in lower case. Raises NoRefundKey."""
-    return _signer(str(loa("REFUND_PRIVATE_KEY"))).address.lower()
+    return _signer().address.lower()
 
 
 def is_offered() -> bool:
@@ -65,7 +65,7 @@ def sign(refund: Refund) -> Signed:
     The clock is the chain's: it decides when an authorization has ended.
     """
     network, asset = place_of(refund)
-    signer = _signer(str(loa("REFUND_PRIVATE_KEY")))
+    signer = _signer()
     head = rpc_of(network.caip2).call("eth_getBlockByNumber", ["latest", False])
     if not isinstance(head, dict):
         raise OutcomeUnknown("the node shows no latest block")
@@ -136,8 +136,9 @@ def _digest(authorization: Authorization, network: Network, asset: Asset) -> byt
     )
 
 
-@lru_cache(maxsize=4)
-def _signer(private_key: str) -> Signer:
-    if not private_key:
+def _signer() -> Signer:
+    """The key from the setting, a file or KMS."""
+    reference = str(loa("REFUND_PRIVATE_KEY"))
+    if not reference:
         raise NoRefundKey
-    return Signer(private_key)
+    return signer_of(reference)
