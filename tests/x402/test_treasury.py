@@ -146,7 +146,7 @@ def test_two_people_give_a_stray_deposit_back_to_its_sender(
 
 
 def test_one_person_alone_gives_nothing_back(deposit: tuple[Buyer, suspense.Deposit]) -> None:
-    sender, found = deposit
+    _, found = deposit
     approval_id = suspense.request_return(found.journal_id, maker="ann", reason="mine")
 
     with pytest.raises(ApprovalInvalid):
