@@ -26,9 +26,9 @@ class FacilitatorProxy:
     `lie(request)`). `settles` counts the calls of /settle that arrived; only they are disturbed.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, port: int = 0) -> None:
         self._target = int(target.rpartition(":")[2])
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.mode = "pass"
         self.delay_seconds = 0.0

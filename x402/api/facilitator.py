@@ -6,7 +6,7 @@ where `FACILITATOR_ANONYMOUS_PER_MINUTE` allows it. Source: x402 v1 and v2, faci
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -45,7 +45,7 @@ class FacilitatorView(APIView):
     """A call by another site, known by its API key or by its address."""
 
     authentication_classes = (ApiKeyAuthentication, BearerAuthentication)
-    permission_classes: ClassVar = ()
+    permission_classes = ()
 
     def caller_of(self, request: Request) -> str | HttpResponse:
         """Who asks: an API key's family or a client's address; or the answer that nobody may. Raises Throttled."""

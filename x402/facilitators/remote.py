@@ -25,9 +25,10 @@ from x402.chain.rpc import RpcClient
 from x402.chain.verification_state import AuthorizationState, ChainState, verify_chain_state
 from x402.facilitators import remote_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
+from x402.facilitators.due_payments import DuePayment
 from x402.facilitators.remote_client import Answer, RemoteClient
-from x402.facilitators.transaction_rows import DuePayment
 from x402.models import RemoteOutcome
+from x402.protocol.payload import Authorization
 from x402.protocol.schemes.exact_eip3009 import ChainQuestions
 
 IN_FLIGHT_MAX = 64  # calls to one facilitator at once; each waits for a block, in a thread of its own
@@ -178,6 +179,8 @@ class RemoteFacilitator:
     def _read_use(self, flight: _Flight, seen: ChainState) -> None:
         """The nonce is used: by the transfer that pays us, once it is deep enough, or by something else."""
         due = flight.due
+        if not isinstance(due.authorization, Authorization):
+            raise TypeError("only EIP-3009 authorizations are handed over")
         seconds = time.monotonic() - flight.started_at + SEARCH_MARGIN_SECONDS
         use = receipts.find_use(
             self._rpc,

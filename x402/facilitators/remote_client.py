@@ -13,7 +13,7 @@ from typing import Final
 from outbound import errors, http
 from telemetry.configuration import loa
 from x402.chain.network_settings import Asset, Network
-from x402.facilitators.transaction_rows import DuePayment
+from x402.facilitators.due_payments import DuePayment
 from x402.models import RemoteOutcome
 from x402.protocol.eip712 import checksum_address
 from x402.protocol.payload import Authorization

@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from telemetry.configuration import loa
-from x402.facilitators.transaction_rows import MINIMUM_LIFETIME_SECONDS, DuePayment
+from x402.facilitators.due_payments import DuePayment
+from x402.facilitators.transaction_rows import MINIMUM_LIFETIME_SECONDS
 from x402.models import Payment, PaymentState, RemoteAttempt, RemoteOutcome
 from x402.protocol.payload import Authorization
 
@@ -53,7 +54,7 @@ class Wish:
     facilitator: str
     once: bool
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, str | int | bool]:
         """For the queries above."""
         return {
             "network": self.network,

@@ -28,20 +28,17 @@ def rpc_of(network: str) -> RpcClient:
 def facilitator_for(network: str) -> Facilitator:
     """A new facilitator for the calling thread: the one the settings name, or a remote one with ours behind it."""
     kinds = [import_string(path) for path in loa("FACILITATORS")]
-    facts = {"network": networks()[network], "rpc": rpc_of(network)}
-    if len(kinds) == 1:
-        [kind] = kinds
-        alone: Facilitator = (
-            RemoteFacilitator(**facts, is_alone=True)
-            if kind is RemoteFacilitator
-            else kind(**facts, private_key=str(loa("RELAYER_PRIVATE_KEY")))
+    known, rpc, key = networks()[network], rpc_of(network), str(loa("RELAYER_PRIVATE_KEY"))
+    if kinds == [RemoteFacilitator]:
+        return RemoteFacilitator(network=known, rpc=rpc, is_alone=True)
+    if kinds == [RemoteFacilitator, DirectFacilitator]:
+        return FallbackFacilitator(
+            RemoteFacilitator(network=known, rpc=rpc), DirectFacilitator(network=known, rpc=rpc, private_key=key)
         )
-        return alone
-    if kinds != [RemoteFacilitator, DirectFacilitator]:
+    if len(kinds) != 1:
         raise ImproperlyConfigured("LOA['FACILITATORS'] names one facilitator, or the remote one and then our own.")
-    return FallbackFacilitator(
-        RemoteFacilitator(**facts), DirectFacilitator(**facts, private_key=str(loa("RELAYER_PRIVATE_KEY")))
-    )
+    alone: Facilitator = kinds[0](network=known, rpc=rpc, private_key=key)
+    return alone
 
 
 def retired_facilitator(network: str, private_key: str) -> Facilitator:

@@ -50,7 +50,7 @@ def examine(
         pay_to__in=own_addresses(network.caip2),
         block_number__gte=first_block,
     ).exclude(failure_code=REVERSED)
-    found = []
+    found: list[dict[str, object]] = []
     for payment in rows.iterator():
         if (payment.transaction_hash, payment.block_hash, payment.log_index) not in places:
             fate = _fate(payment, network, applies=applies)
