@@ -68,7 +68,7 @@ BILLING_FINALIZE_POISON: Final = "billing_finalize_poison"
 FACILITATOR_ERROR: Final = "settlement.facilitator.error"
 SERVICE_OBSERVED: Final = "service.observed"
 CIRCUIT_STATE_OBSERVED: Final = "settlement.circuit.state"
-SETTLEMENT_OLDEST_PENDING_OBSERVED: Final = "settlement.oldest_pending_seconds"
+SETTLEMENT_OLDEST_PENDING_OBSERVED: Final = "settlement.oldest_pending"
 RELAYER_BALANCE_LOW: Final = "relayer.balance.low"
 RELAYER_BALANCE_CRITICAL: Final = "relayer.balance.critical"
 
@@ -208,3 +208,8 @@ GATE_PASSED: Final = "gate_passed"
 SPANS_DROPPED: Final = "telemetry_spans_dropped_total"
 INFERENCE_REQUESTS: Final = "inference_requests_total"
 INFERENCE_TOKENS: Final = "inference_tokens_total"
+
+# Holders of NFTs.
+NFT_DETECTIONS: Final = "nft_detections_total"
+NFT_DETECTION_FAILED: Final = "nft.detection.failed"
+NFT_CIRCUIT_OPEN: Final = "nft.detection.circuit_open"

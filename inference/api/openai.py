@@ -20,8 +20,10 @@ from inference.domain.chat import ChatRequest
 from inference.domain.errors import InferenceError, UpstreamError, UpstreamMisconfigured
 from inference.domain.openai_request import parse_openai_request
 from inference.selectors.catalogue import offered_model, offered_models
+from inference.services import own_keys
 from inference.services.completion import PaidCompletion, complete_order
 from inference.services.orders import PaidOrder, order_of
+from inference.services.own_keys import OwnKeyError
 from inference.services.pricing import ChatPrice
 from inference.services.streams import StreamedAnswer
 from inference.services.usage import Consumed, record_usage
@@ -37,8 +39,12 @@ log = structlog.get_logger(__name__)
 OWNER = "loa"
 
 
-def require_room(chat: ChatRequest) -> None:
-    """Refuse a new stream while this process sends as many as it may. Raises UnpriceableRequest (503)."""
+def admit(chat: ChatRequest) -> None:
+    """Refuse what cannot be served now: a stream too many (503), a key of the buyer's that is used up (429).
+
+    Raises UnpriceableRequest.
+    """
+    own_keys.require_usable(chat)
     if chat.is_stream and len(open_streams) >= loa("STREAMS_PER_PROCESS"):
         raise UnpriceableRequest("too_many_streams", "As many answers are being streamed as this process can.")
 
@@ -66,7 +72,7 @@ def speaks_openai(view: View) -> View:
 @takes_json_posts
 @speaks_openai
 @requires_payment(
-    price=ChatPrice(parse_openai_request, admit=require_room),
+    price=ChatPrice(parse_openai_request, admit=admit),
     description="One answer of a language model, charged by its tokens",
     atomic=False,
 )
@@ -74,12 +80,21 @@ def chat_completions(request: PaidHttpRequest) -> HttpResponseBase:
     """Answer the chat that was paid for, whole or as a stream; an upstream's failure is failed work."""
     paid = request.x402
     try:
-        order = order_of(parse_openai_request(paid.json), price_version=paid.price_version)
+        order = _order(paid)
         if order.chat.is_stream:
             return _stream(paid, StreamedAnswer(order))
         return _whole(paid, order, complete_order(order))
     except InferenceError as failure:
         return _failed(failure)
+
+
+def _order(paid: PaidContext) -> PaidOrder:
+    """What was paid for, with the buyer's own key where one is named. Raises InferenceError."""
+    chat = parse_openai_request(paid.json)
+    if not chat.own_key:
+        return order_of(chat, price_version=paid.price_version)
+    own = own_keys.take(chat.own_key, account_id=paid.account_id)
+    return order_of(chat, price_version=paid.price_version, api_key=own.secret, upstream=own.upstream)
 
 
 def _whole(paid: PaidContext, order: PaidOrder, made: PaidCompletion) -> HttpResponse:
@@ -202,7 +217,7 @@ def _failed(failure: InferenceError) -> HttpResponse:
     """502: no usable answer came. The paywall credits the whole amount and answers with the note."""
     if isinstance(failure, UpstreamError):
         log.warning(names.UPSTREAM_FAILED, upstream=failure.upstream, code=failure.code, reason=failure.reason)
-    code = "own_key_refused" if isinstance(failure, UpstreamMisconfigured) else "upstream_failed"
+    code = "own_key_refused" if isinstance(failure, (OwnKeyError, UpstreamMisconfigured)) else "upstream_failed"
     return problem_response(code, detail="The model behind this endpoint gave no usable answer.")
 
 

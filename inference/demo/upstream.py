@@ -43,6 +43,4 @@ class DemoUpstream:
 
 
 def _answer(request: CompletionRequest) -> model.DemoAnswer:
-    return model.answer(
-        request.messages, max_tokens=request.max_tokens, tools=request.tools, options=request.options
-    )
+    return model.answer(request.messages, max_tokens=request.max_tokens, tools=request.tools, options=request.options)
