@@ -215,10 +215,13 @@ class KeyBalanceView(KeyView):
         if isinstance(caller, KeyHolder) and caller.key_id == key_id:
             if SCOPE_READ not in caller.scopes:
                 return problem_response("insufficient_scope", detail="This needs a key with the scope read.")
+            account_id = caller.account_id
         elif isinstance(owner := owner_of(request), HttpResponse):
             return owner
+        else:
+            account_id = owner.account_id
         try:
-            row = api_keys.own_key(caller.account_id, key_id)
+            row = api_keys.own_key(account_id, key_id)
         except AccountsError as error:
             return problem_response(error.code, detail=error.detail)
         return Response(KeyBalanceSerializer(key_balance(row)).data)

@@ -1,7 +1,7 @@
 """Fields that take what they say and nothing that merely looks like it: amounts are strings, numbers are whole."""
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rest_framework import serializers
 
@@ -12,7 +12,7 @@ _AMOUNT: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 class AmountField(serializers.CharField):
     """A positive whole amount of a micro unit, written as a decimal string so that no reader rounds it."""
 
-    default_error_messages: Final = {"amount": "A whole number above zero, as a decimal string."}
+    default_error_messages: ClassVar = {"amount": "A whole number above zero, as a decimal string."}
 
     def to_internal_value(self, data: Any) -> Any:
         """The amount as an int. Refuses numbers, signs, spaces, leading zeros and digits of other scripts."""

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
@@ -208,7 +208,12 @@ def take_from_cap(holder: KeyHolder, *, amount_micro_usd: int, at: datetime) -> 
     cap = NO_CAP if holder.daily_cap_micro_usd is None else holder.daily_cap_micro_usd
     if amount_micro_usd > cap:
         return False
-    facts = {"family": holder.family, "day": at.date(), "amount": amount_micro_usd, "cap": cap}
+    facts: dict[str, str | int | date] = {
+        "family": holder.family,
+        "day": at.date(),
+        "amount": amount_micro_usd,
+        "cap": cap,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, facts)
         return cursor.fetchone() is not None

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from telemetry.problem import problem_response
-from x402.gate import charge
+from x402.gate import CONTEXT_ATTRIBUTE, charge
 from x402.models import Payment
 from x402.services.endpoints import Endpoint
 from x402.services.purchases import PackPrice, answer_of
@@ -37,7 +37,7 @@ def purchase(request: HttpRequest) -> HttpResponseBase:
 
 def _answer(request: HttpRequest) -> HttpResponse:
     """What was bought; the credit is in the books already."""
-    payment = Payment.objects.get(pk=request.x402.payment_id)
+    payment = Payment.objects.get(pk=getattr(request, CONTEXT_ATTRIBUTE).payment_id)
     return JsonResponse(answer_of(payment))
 
 

@@ -40,7 +40,12 @@ def pay_out_owed(*, wallet: str = "", limit: int = refunds.SWEEP_LIMIT) -> int:
         log.warning(names.RPC_FAILED, reason=type(failure).__name__)
         return 0
     asset = default_network().assets[0].asset_id
-    facts = {"dust": loa("REFUND_DUST_MICRO_USDC"), "asset": asset, "wallet": wallet, "limit": limit}
+    facts: dict[str, str | int] = {
+        "dust": loa("REFUND_DUST_MICRO_USDC"),
+        "asset": asset,
+        "wallet": wallet,
+        "limit": limit,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_OWED, facts)
         owed = cursor.fetchall()

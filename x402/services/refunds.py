@@ -7,8 +7,8 @@ ended unused means `failed` and the money is on a note again. Every step may be 
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -32,7 +32,7 @@ from x402.services import refund_carrying, refund_finality, refund_float, refund
 from x402.services.crash_points import crash_point
 from x402.services.facilitator_choice import rpc_of
 
-LEASE_SECONDS: Final = 30  # how long one request or sweep has a refund for itself
+LEASE_SECONDS: Final = 5  # how long one request or sweep has a refund for itself
 UNSENT_HOURS: Final = 24  # money that the float cannot pay for so long goes back to its note
 SWEEP_LIMIT: Final = 50
 TABLE: Final = "x402_refund"
@@ -44,7 +44,7 @@ log = get_logger(__name__)
 class RefundRefused(Exception):
     """Raised when nothing is refunded: `code` is the problem's, `facts` are amounts. Nothing was taken off any note."""
 
-    def __init__(self, code: str, detail: str = "", **facts: object) -> None:
+    def __init__(self, code: str, detail: str = "", **facts: Any) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
@@ -188,7 +188,7 @@ def _take_from_day(refund: Refund) -> bool:
     limit = loa("REFUND_DAILY_LIMIT_MICRO_USDC")
     if refund.amount_micro_usdc > limit:
         return False
-    facts = {
+    facts: dict[str, str | int | date] = {
         "network": refund.network,
         "asset": refund.asset,
         "day": refund.created_at.date(),
@@ -276,7 +276,7 @@ def _confirm(refund: Refund, found: Log) -> None:
         log.error(names.REFUND_LOG_TAKEN, refund_id=refund.pk, beneficiary=consumed.beneficiary)
         return
     crash_point("refund_seen")
-    changes = {"transaction_hash": found.transaction_hash, "log_index": found.log_index}
+    changes: dict[str, str | int] = {"transaction_hash": found.transaction_hash, "log_index": found.log_index}
     own = _move(refund, RefundState.SENT, RefundState.PAID, changes)
     try:
         ledger.confirm_refund(

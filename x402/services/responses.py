@@ -1,7 +1,7 @@
 """Answers to requests for paid endpoints: what was bought, or a problem that says what happened and what to do next."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -57,7 +57,7 @@ def rate_limited(limited: RateLimited) -> HttpResponse:
     return problem_response("rate_limited", 429, retry_after_seconds=limited.retry_after_seconds)
 
 
-def key_cannot_pay(code: str, facts: Mapping[str, str]) -> HttpResponse:
+def key_cannot_pay(code: str, facts: Mapping[str, Any]) -> HttpResponse:
     """402: a good key with too little money, or above its cap. No terms: a signed payment beside a key is ambiguous."""
     return problem_response(code, 402, **facts)
 
