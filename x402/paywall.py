@@ -10,7 +10,7 @@ nothing. Inside the view `request.x402` names the payer and takes the actual cos
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from x402.gate import InsideTransaction, PaidContext, View, charge, charge_async
-from x402.services.endpoints import Endpoint, price_of, settle_order_of
+from x402.services.endpoints import Endpoint, price_of, schemes_of, settle_order_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 from x402.views import PaidView, is_rest_view, paid_rest_view, plain_request
 
@@ -32,7 +32,7 @@ def requires_payment(
     price: object,
     description: str = "",
     mime_type: str = "application/json",
-    scheme: str = "exact",
+    scheme: str | Sequence[str] = "exact",
     settle: str | None = None,
     on_crash: str = "credit",
     atomic: bool | None = None,
@@ -43,9 +43,10 @@ def requires_payment(
     `@api_view`, whose authentication and permissions are then asked before the price is named.
     `price` is a string such as "$0.01", an int of MicroUSDC, a function of the request that gives one of these, or an
     object with `maximum(PricedRequest)`, and with `actual(request, response)` where the cost is known only afterwards.
-    `scheme="upto"` offers to charge what the work cost, up to the price, beside the exact offers. `settle` says when
-    the money moves: "before" the work, "after" it and before its answer leaves, or "deferred": answered at once and
-    settled later, within the limits for wallets. An `upto` endpoint settles "after" unless it says "deferred".
+    `scheme="upto"` charges what the work cost, up to the price, and offers `exact` beside it; ("exact", "upto") offers
+    both in the other order. `settle` says when the money moves: "before" the work, "after" it and before its answer
+    leaves, or "deferred": answered at once and settled later, within the limits for wallets. Without it each scheme
+    settles as early as it can: `exact` before the work, `upto` after it.
     `on_crash` says what a crash during the work means: "credit" gives the money back, "rerun" runs the view once more.
     `atomic=False` runs the view outside a transaction of its own, for work that waits for others, so that it holds no
     database connection meanwhile; an asynchronous view never has one.
@@ -59,8 +60,8 @@ def requires_payment(
         mime_type=mime_type,
         on_crash=on_crash,
         atomic=atomic is not False,
-        scheme=scheme,
-        settle=settle_order_of(scheme, settle),
+        schemes=schemes_of(scheme),
+        settle=settle_order_of(schemes_of(scheme), settle),
     )
 
     def decorate(view: View) -> View:

@@ -57,7 +57,12 @@ def takes_json_posts(view: View) -> View:
 
 
 @takes_json_posts
-@requires_payment(price=ChatPrice(), description="One answer of a language model, charged by its tokens", atomic=False)
+@requires_payment(
+    price=ChatPrice(),
+    description="One answer of a language model, charged by its tokens",
+    scheme=("exact", "upto"),
+    atomic=False,
+)
 def invoke(request: PaidHttpRequest) -> HttpResponse:
     """Answer the chat that was paid for and report its actual cost; an upstream's failure is failed work."""
     paid = request.x402

@@ -27,12 +27,13 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One published client: its package, the protocol version it speaks, and how its script is started."""
+    """One published client: its package, the version it speaks, how its script is started, and which way it pays."""
 
     name: str
     version: int
     command: tuple[str, ...]
     folder: Path
+    way: str = "exact-3009"
 
 
 def clients() -> list[Client]:

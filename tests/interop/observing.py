@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from eth_account import Account
 
 from tests.interop.environments import Client
 
@@ -20,6 +22,8 @@ TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TRANSFER_WITH_AUTHORIZATION = "e3ee160e"  # (from,to,value,validAfter,validBefore,nonce,v,r,s)
 CLIENT_SECONDS = 90
 ANSWER_SECONDS = 75
+APPROVE = "0x095ea7b3"  # approve(address,uint256)
+MINED_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ def pay(
         "URL_PATH": INVOKE,
         "PRIVATE_KEY": run["payer_private_keys"][wallet],
         "BODY": json.dumps(body_for(prompt)),
+        "WAY": client.way,
         "CAPTURE_ONLY": "1" if capture_only else "0",
     }
     result = subprocess.run(
@@ -156,3 +161,24 @@ def payment_row(run: Mapping[str, Any], nonce: str) -> dict[str, Any]:
             [row["entry_id"]],
         ).fetchall()
     return row | {"journals": [kind for (kind,) in journals]}
+
+
+def approve_permit2(run: Mapping[str, Any], private_key: str) -> None:
+    """Let Permit2 move this wallet's tokens, by a transaction of its own, and wait until it is mined."""
+    account = Account.from_key(private_key)
+    unsigned = {
+        "chainId": int(rpc(run, "eth_chainId"), 16),
+        "nonce": int(rpc(run, "eth_getTransactionCount", account.address, "latest"), 16),
+        "to": run["usdc"],
+        "data": APPROVE + run["permit2"][2:].lower().rjust(64, "0") + "f" * 64,
+        "value": 0,
+        "gas": 100_000,
+        "maxFeePerGas": 10**11,
+        "maxPriorityFeePerGas": 10**9,
+    }
+    signed = account.sign_transaction(unsigned)
+    transaction_hash = rpc(run, "eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+    deadline = time.monotonic() + MINED_SECONDS
+    while rpc(run, "eth_getTransactionReceipt", transaction_hash) is None:
+        assert time.monotonic() < deadline, "the approval was not mined"
+        time.sleep(0.05)

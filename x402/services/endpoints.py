@@ -1,6 +1,6 @@
 """What a developer declared about a paid endpoint: its price, its words, and what a crash during its work means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -78,24 +78,33 @@ class Endpoint:
     mime_type: str
     on_crash: str
     atomic: bool = True
-    scheme: str = "exact"
+    schemes: tuple[str, ...] = ("exact",)
     settle: str = "before"
     sells_credit: bool = False
 
 
-def settle_order_of(scheme: str, settle: str | None) -> str:
+def schemes_of(scheme: str | Sequence[str]) -> tuple[str, ...]:
+    """The schemes an endpoint offers, in their order; `upto` alone is followed by `exact`, which every client can pay.
+
+    Raises ValueError for a scheme that does not exist, and for none.
+    """
+    named = (scheme,) if isinstance(scheme, str) else tuple(scheme)
+    if not named or not set(named) <= {"exact", "upto"} or len(set(named)) < len(named):
+        raise ValueError(f"scheme must be 'exact', 'upto' or both, not {scheme!r}")
+    return ("upto", "exact") if named == ("upto",) else named
+
+
+def settle_order_of(schemes: tuple[str, ...], settle: str | None) -> str:
     """When payments of an endpoint settle. Raises ValueError for words that do not exist or do not go together.
 
-    The cost of an `upto` call is known only after its work, so it never settles before (R12).
+    Without a word each scheme settles as early as it can: `exact` before its work, `upto` after it, because only the
+    work says what it costs (R12).
     """
-    if scheme not in ("exact", "upto"):
-        raise ValueError(f"scheme must be 'exact' or 'upto', not {scheme!r}")
-    chosen = settle or ("after" if scheme == "upto" else "before")
-    if chosen not in ("before", "after", "deferred"):
+    if settle not in (None, "before", "after", "deferred"):
         raise ValueError(f"settle must be 'before', 'after' or 'deferred', not {settle!r}")
-    if scheme == "upto" and chosen == "before":
+    if "upto" in schemes and settle == "before":
         raise ValueError("scheme='upto' settles what the work cost: use settle='after' or 'deferred'")
-    return chosen
+    return settle or "before"
 
 
 def price_of(price: object) -> Price:

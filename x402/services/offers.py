@@ -94,7 +94,7 @@ def make_offer(
             requirements_of(way, network, asset, amount_micro_usdc=quote.amount_micro_usdc, token=token)
             for network in _default_first()
             for asset in network.assets
-            for way in ways_offered(endpoint, asset)
+            for way in ways_offered(endpoint, asset, with_credit=credit_applied_micro_usdc > 0)
         ),
     )
 

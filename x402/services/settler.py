@@ -149,6 +149,7 @@ REST_SECONDS = 5.0
 
 _settlers: dict[tuple[str, str], Settler] = {}
 _alarms: dict[str, threading.Timer] = {}
+_wished: dict[str, float] = {}
 _settlers_lock = threading.Lock()
 
 
@@ -164,18 +165,25 @@ def wake(network: str) -> None:
 
 
 def wake_later(network: str, seconds: float) -> None:
-    """The same after a while; calls before that are one call."""
+    """The same after a while, for every caller: an alarm that rings too early for some of them is set again."""
     with _settlers_lock:
-        if network in _alarms:
-            return
-        _alarms[network] = threading.Timer(seconds, _ring, [network])
-        _alarms[network].daemon = True
-        _alarms[network].start()
+        _wished[network] = max(time.monotonic() + seconds, _wished.get(network, 0.0))
+        if network not in _alarms:
+            _set_alarm(network, seconds)
+
+
+def _set_alarm(network: str, seconds: float) -> None:
+    _alarms[network] = threading.Timer(seconds, _ring, [network])
+    _alarms[network].daemon = True
+    _alarms[network].start()
 
 
 def _ring(network: str) -> None:
     with _settlers_lock:
         _alarms.pop(network, None)
+        remaining = _wished.get(network, 0.0) - time.monotonic()
+        if remaining > 0:
+            _set_alarm(network, remaining)
     wake(network)
 
 
@@ -185,6 +193,7 @@ def rest() -> bool:
         for alarm in _alarms.values():
             alarm.cancel()
         _alarms.clear()
+        _wished.clear()
     return False not in [settler.rest(REST_SECONDS) for settler in list(_settlers.values())]
 
 

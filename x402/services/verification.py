@@ -136,7 +136,7 @@ def verify(
     quote = _quote_of(presented, incoming)
     agreed = _agreed_price(presented, incoming, endpoint, quotation=quotation, quote=quote)
     credit_applied = quote.credit_applied_micro_usdc if quote else 0
-    if presented.way not in ways_to_pay.ways_offered(endpoint, presented.asset):
+    if presented.way not in ways_to_pay.ways_offered(endpoint, presented.asset, with_credit=credit_applied > 0):
         raise PaymentRefused("unsupported_scheme", "This resource does not offer to be paid this way.")
     requirements = ways_to_pay.requirements_of(
         presented.way,
@@ -265,7 +265,7 @@ def _row(
         facilitator="0x" + facilitator.hex() if facilitator else "",
         spendable_micro_usdc=agreed.seen.authorizations[0].spendable if agreed.seen else None,
         spendable_block=agreed.seen.block.number if agreed.seen else None,
-        settle_order=endpoint.settle if agreed.seen else SettleOrder.BEFORE,
+        settle_order=ways_to_pay.settle_order(endpoint, presented.way) if agreed.seen else SettleOrder.BEFORE,
         request_hash=incoming.request_hash,
         request_method=incoming.priced.method[:8],
         request_path=incoming.priced.path[:512],

@@ -11,7 +11,7 @@ from typing import Final
 from telemetry.configuration import loa
 from x402.chain.network_settings import Asset, Network
 from x402.chain.signers import signer_of
-from x402.models.payment import Method
+from x402.models.payment import Method, SettleOrder
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.payload import Authorization, Payload, SignedTransfer
 from x402.protocol.requirements import Requirements
@@ -36,14 +36,28 @@ EXACT_PERMIT2: Final = Way("exact", Method.PERMIT2)
 UPTO_PERMIT2: Final = Way("upto", Method.PERMIT2)
 
 
-def ways_offered(endpoint: Endpoint, asset: Asset) -> tuple[Way, ...]:
-    """The ways this endpoint takes this asset, the developer's own scheme first.
+WAYS_OF_SCHEME: Final = {"exact": (EXACT_EIP3009, EXACT_PERMIT2), "upto": (UPTO_PERMIT2,)}
 
-    A facilitator elsewhere carries EIP-3009 authorizations alone.
+
+def ways_offered(endpoint: Endpoint, asset: Asset, *, with_credit: bool = False) -> tuple[Way, ...]:
+    """The ways this endpoint takes this asset, in the order of its schemes.
+
+    A facilitator elsewhere carries EIP-3009 authorizations alone, and a price that credit pays in part is exact (R13).
     """
-    ways = (UPTO_PERMIT2,) if endpoint.scheme == "upto" else ()
-    offered = (*ways, EXACT_EIP3009, EXACT_PERMIT2) if settles_itself() else (EXACT_EIP3009,)
-    return tuple(way for way in offered if way.method in asset.transfer_methods)
+    ways = [way for scheme in endpoint.schemes for way in WAYS_OF_SCHEME[scheme]]
+    return tuple(
+        way
+        for way in ways
+        if way.method in asset.transfer_methods
+        and (way is EXACT_EIP3009 or settles_itself())
+        and not (with_credit and way is UPTO_PERMIT2)
+    )
+
+
+def settle_order(endpoint: Endpoint, way: Way) -> str:
+    """When a payment made this way settles: as the endpoint says, and `upto` never before its work (R12)."""
+    is_too_early = way is UPTO_PERMIT2 and endpoint.settle == SettleOrder.BEFORE
+    return SettleOrder.AFTER if is_too_early else endpoint.settle
 
 
 def way_of(payload: Payload) -> Way:

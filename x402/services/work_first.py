@@ -67,6 +67,7 @@ def work_and_settle(payment: Payment, work: Work) -> Payment:
     when the payer can no longer pay what was worked for: nothing is released, and nothing was taken.
     """
     recovery.require_none()
+    work.streams = False  # an answer that is kept back is made whole first
     attempt = leases.claim_work(payment.pk)
     if attempt is None:
         return payment_of(payment.pk)

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import os
+from typing import Any
 
 import httpx
 from eth_account import Account
@@ -17,6 +18,7 @@ from x402 import x402Client
 from x402.http.clients.httpx import x402AsyncTransport
 from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact import register_exact_evm_client
+from x402.mechanisms.evm.upto import UptoEvmClientScheme
 
 PAYMENT_HEADERS = ("payment-signature", "x-payment")
 DEFAULT_BODY = '{"model":"loa-demo","prompt":"Say hello","max_tokens":64}'
@@ -40,6 +42,17 @@ class WatchingTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
+def wanted_offers(_version: int, offers: list[Any]) -> list[Any]:
+    """Those of the way to pay that the test wants: `exact-3009`, `exact-permit2` or `upto`."""
+    way = os.environ.get("WAY", "exact-3009")
+    scheme, method = ("upto", "permit2") if way == "upto" else ("exact", "permit2" if "permit2" in way else "eip3009")
+    return [
+        offer
+        for offer in offers
+        if offer.scheme == scheme and (offer.extra or {}).get("assetTransferMethod", "eip3009") == method
+    ]
+
+
 def parsed(text: str) -> object:
     """`text` as JSON where it is JSON, as it came otherwise."""
     try:
@@ -51,7 +64,10 @@ def parsed(text: str) -> object:
 async def pay() -> dict[str, object]:
     """Pay for one call and tell what came back."""
     client = x402Client()
-    register_exact_evm_client(client, EthAccountSigner(Account.from_key(os.environ["PRIVATE_KEY"])))
+    signer = EthAccountSigner(Account.from_key(os.environ["PRIVATE_KEY"]))
+    register_exact_evm_client(client, signer)
+    client.register("eip155:*", UptoEvmClientScheme(signer))
+    client.register_policy(wanted_offers)
     watching = WatchingTransport(capture_only=os.environ.get("CAPTURE_ONLY") == "1")
     url = os.environ["BASE_URL"] + os.environ.get("URL_PATH", "/api/v1/x402/invoke")
     transport = x402AsyncTransport(client, watching)
