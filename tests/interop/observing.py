@@ -68,7 +68,7 @@ def pay(
 
 def body_for(prompt: str) -> dict[str, Any]:
     """The request every client makes."""
-    return {"model": "loa-demo", "prompt": prompt, "max_tokens": 64}
+    return {"model": "loa-demo", "prompt": prompt, "max_tokens": 512}
 
 
 def send(run: Mapping[str, Any], prompt: str, headers: Mapping[str, str]) -> Reply:

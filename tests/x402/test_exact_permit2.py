@@ -13,6 +13,7 @@ from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
 from tests.x402.permit2_buyer import EXACT_PROXY, PERMIT2, approve, offer_of, permit_header
 from x402.models import ChainTransaction, ConsumedLog, Payment, SettlementAttempt
+from x402.services import settler
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.paid_urls")]
 
@@ -117,6 +118,7 @@ def test_permits_and_authorizations_share_one_transaction_each_with_its_own_log(
     approved: Callable[[int], Buyer], buyer: Buyer, hold: RelayerHold
 ) -> None:
     assert buyer.buy("/fixed").status_code == 200
+    assert settler.rest()  # the key has to be taken anew, which waits until all four are there
     buyers = [approved(50_000) for _ in range(4)]
     terms = terms_of(buyers[0].ask("/fixed"))
     wanted = [(one, permit_header(one, terms)) for one in buyers[:2]]
