@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
+from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun, worker_process_shutdown
 
 from telemetry import tracing
 from telemetry.correlation import correlated, correlation_id
@@ -38,7 +38,7 @@ def collect_schedules(sender: Celery, **_signal: Any) -> None:
     from django.conf import settings
 
     schedule: dict[str, Any] = {}
-    for name in settings.OUR_APPS:
+    for name in [*settings.OUR_APPS, "loa_site"]:
         if importlib.util.find_spec(f"{name}.tasks") is not None:
             schedule |= getattr(importlib.import_module(f"{name}.tasks"), "BEAT_SCHEDULE", {})
     sender.conf.beat_schedule = schedule
@@ -70,6 +70,12 @@ def leave_context(task_id: str, **_signal: Any) -> None:
     opened = _open_contexts.pop(task_id, None)
     if opened is not None:
         opened.close()
+
+
+@worker_process_shutdown.connect
+def send_last_spans(**_signal: Any) -> None:
+    """A worker's child ends without the interpreter's exit: what it still has to tell the collector is sent now."""
+    tracing.shutdown_tracing()
 
 
 @setup_logging.connect

@@ -15,6 +15,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from telemetry import names, propagation
@@ -42,6 +43,7 @@ class _Tracing:
 
 
 _tracing = _Tracing()
+_transaction: "ContextVar[Span | None]" = ContextVar("loa_transaction_span", default=None)
 
 
 def init_tracing(exporter: "SpanExporter | None" = None) -> bool:
@@ -124,8 +126,12 @@ def transaction_span(
 
     current = trace.get_current_span().get_span_context()
     links = (trace.Link(current),) if current.is_valid else ()
-    with _open(name, attributes=attributes, context=_context_of(*carriers), links=links):
-        yield
+    with _open(name, attributes=attributes, context=_context_of(*carriers), links=links) as opened:
+        token = _transaction.set(opened)
+        try:
+            yield
+        finally:
+            _transaction.reset(token)
 
 
 @contextmanager
@@ -155,15 +161,38 @@ def annotate(attributes: Mapping[str, AttributeValue | None]) -> None:
             current.set_attribute(name, value)
 
 
+def annotate_transaction(attributes: Mapping[str, AttributeValue | None]) -> None:
+    """Put facts on the root of our part of the trace as well as on the current span; None values are left out."""
+    annotate(attributes)
+    root = _transaction.get()
+    if root is not None:
+        for name, value in attributes.items():
+            if value is not None:
+                root.set_attribute(name, value)
+
+
+def transaction_carrier() -> dict[str, str]:
+    """The root of our part of the trace as a carrier: what later work is a child of. Empty when there is none."""
+    root = _transaction.get()
+    if root is None:
+        return {}
+    from opentelemetry import trace
+
+    return _injected(trace.set_span_in_context(root))
+
+
+def record_span(
+    name: str, *, began_ns: int, carrier: Mapping[str, str], attributes: Mapping[str, AttributeValue]
+) -> None:
+    """A span of work that is over, below a stored context. Units: nanoseconds since the epoch."""
+    tracer = get_tracer()
+    if tracer is not None:
+        tracer.start_span(name, context=_context_of(carrier), start_time=began_ns, attributes=dict(attributes)).end()
+
+
 def inject_context() -> dict[str, str]:
     """The current trace as a carrier to store or send (`traceparent`, perhaps `tracestate`); empty when off."""
-    if _tracing.provider is None:
-        return {}
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier
+    return {} if _tracing.provider is None else _injected(None)
 
 
 def current_trace_id() -> str:
@@ -204,6 +233,14 @@ def _open(
         finally:
             if correlation_id():
                 opened.set_attribute(names.CORRELATION_ID, correlation_id())
+
+
+def _injected(context: "Context | None") -> dict[str, str]:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier, context=context)
+    return carrier
 
 
 def _context_of(*carriers: Mapping[str, str]) -> "Context":

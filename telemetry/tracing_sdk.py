@@ -5,6 +5,7 @@ not take, is counted in `telemetry_spans_dropped_total`.
 """
 
 import importlib.metadata
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
     SpanExportResult,
 )
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
 from telemetry import names
 from telemetry.configuration import loa
@@ -29,6 +31,7 @@ from telemetry.metrics import counter
 QUEUE_LENGTH: Final = 2048
 ATTRIBUTE_LENGTH: Final = 1024  # a hostile value cannot make a span of a megabyte
 EXPORT_TIMEOUT_SECONDS: Final = 5
+SHARE_VARIABLE: Final = "OTEL_TRACES_SAMPLER_ARG"
 DISTRIBUTION: Final = "loa-django"
 INSTRUMENTED: Final = frozenset({"django", "psycopg", "redis", "celery"})
 
@@ -42,6 +45,10 @@ class Backlog:
         self._limit = limit
         self._waiting = 0
         self._lock = threading.Lock()
+
+    def begin_anew(self) -> None:
+        """In a child process: what waits is the parent's, and its lock may be held by a thread that is not here."""
+        self._waiting, self._lock = 0, threading.Lock()
 
     def admit(self) -> bool:
         with self._lock:
@@ -82,6 +89,8 @@ class CountingBatchProcessor(BatchSpanProcessor):
     def __init__(self, exporter: SpanExporter) -> None:
         self._backlog = Backlog(QUEUE_LENGTH)
         super().__init__(CountingExporter(exporter, self._backlog), max_queue_size=QUEUE_LENGTH)
+        # The library starts a new sending thread in a child; a process that was never forked never comes here.
+        os.register_at_fork(after_in_child=self._backlog.begin_anew)
 
     def on_end(self, span: ReadableSpan) -> None:
         if not span.context.trace_flags.sampled:
@@ -94,7 +103,9 @@ class CountingBatchProcessor(BatchSpanProcessor):
 
 def start(exporter: SpanExporter | None, *, endpoint: str) -> TracerProvider:
     """Start a provider that exports to `exporter`, else to the collector at `endpoint`, else to standard output."""
-    provider = TracerProvider(resource=_resource(), span_limits=SpanLimits(max_attribute_length=ATTRIBUTE_LENGTH))
+    provider = TracerProvider(
+        sampler=_sampler(), resource=_resource(), span_limits=SpanLimits(max_attribute_length=ATTRIBUTE_LENGTH)
+    )
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     elif endpoint:
@@ -106,6 +117,24 @@ def start(exporter: SpanExporter | None, *, endpoint: str) -> TracerProvider:
     if exporter is None:
         _instrument(provider)
     return provider
+
+
+def _sampler() -> Sampler:
+    """Follow the parent's decision; without a parent, keep the share in `OTEL_TRACES_SAMPLER_ARG` (all by default)."""
+    return ParentBased(TraceIdRatioBased(sampled_share(os.environ.get(SHARE_VARIABLE, ""))))
+
+
+def sampled_share(text: str) -> float:
+    """A share between 0 and 1; what is no such number keeps everything.
+
+    >>> sampled_share("0.25"), sampled_share(""), sampled_share("2"), sampled_share("nan"), sampled_share("x")
+    (0.25, 1.0, 1.0, 1.0, 1.0)
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        return 1.0
+    return share if 0.0 <= share <= 1.0 else 1.0
 
 
 def _resource() -> Resource:

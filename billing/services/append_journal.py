@@ -26,6 +26,7 @@ from billing.domain.journal import Journal, Result, ResultStatus
 from billing.locks.process_writer import process_writer
 from billing.locks.writer import LEASE_SECONDS, Ticket
 from billing.metrics import LEDGER_APPEND_SECONDS, LEDGER_APPENDS, LEDGER_BATCH_SIZE
+from billing.selectors.balances import balance_of
 from billing.services.batch_encoding import Batch, EncodedJournal, batch_of, encode
 from billing.services.group_commit import BATCH_JOURNALS_MAX, Call, GroupCommit
 from billing.services.ledger_connection import SQL, LedgerConnection, open_inline_streams
@@ -56,10 +57,27 @@ def append(journals: Sequence[Journal]) -> list[Result]:
         return _append_encoded(encoded)
     with span(names.X402_LEDGER):
         results = _append_encoded(encoded)
-        annotate(
-            {"event_type": encoded[0].kind if encoded else "", "posting_count": sum(len(j.amounts) for j in encoded)}
-        )
+        annotate(_facts_of(encoded))
         return results
+
+
+def _facts_of(encoded: Sequence[EncodedJournal]) -> dict[str, str | int]:
+    """What the span of an append tells: the first journal's kind, how much was posted, and where that left its account.
+
+    Units: `balance_after` is in the denomination of the first posting. Read only while somebody traces.
+    """
+    if not encoded:
+        return {names.POSTING_COUNT: 0}
+    first = encoded[0]
+    facts: dict[str, str | int] = {
+        names.EVENT_TYPE: first.kind,
+        names.JOURNAL_COUNT: len(encoded),
+        names.POSTING_COUNT: sum(len(journal.amounts) for journal in encoded),
+    }
+    if first.accounts:
+        account, denomination = first.accounts[0]
+        facts[names.BALANCE_AFTER] = balance_of(account, denomination)
+    return facts
 
 
 def append_in_transaction(journals: Sequence[Journal]) -> list[Result]:

@@ -19,6 +19,7 @@ from billing.services import dead_letters
 from billing.services.append_journal import append_in_transaction
 from billing.services.note_limits import new_note
 from billing.services.outcomes import append_again_when_stale, require_written
+from telemetry.tracing import transaction_carrier
 
 LOST = frozenset({ResultStatus.WRONG_STATE, ResultStatus.KEY_REUSED})
 SERVED_PATH = (EntryState.RESERVE_HELD, EntryState.COMMITTED, EntryState.FINALIZE_ACKED)
@@ -313,6 +314,7 @@ def _defer(payment: FinalizeRequest, *, reason: str) -> FinalizeDeferred:
             entry_id=payment.entry_id,
             payload=_payload(payment),
             correlation_id=payment.correlation_id,
+            trace_context=transaction_carrier(),
         )
     return FinalizeDeferred(dead_letter_id=letter_id, journal_id=result.journal_id, reason=reason)
 

@@ -8,6 +8,7 @@ once. The Redis stream says that there is something to do; which letters are due
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,7 +92,7 @@ def _try_all(letters: Sequence[DeadLetter]) -> DrainReport:
     crash_point("drain_leased")
     for place, letter in enumerate(letters):
         try:
-            with following(letter.trace_context), correlated(letter.correlation_id), span(names.X402_FINALIZE):
+            with following(letter.trace_context), correlated(letter.correlation_id), _attempt_span(letter):
                 retry_finalize(letter.payload)
         except (Retryable, FenceRefused) as error:
             return _pause(letters[place:], error, DrainReport(booked, refused, poisoned))
@@ -107,6 +108,17 @@ def _try_all(letters: Sequence[DeadLetter]) -> DrainReport:
             crash_point("drain_resolved")
             booked += 1
     return DrainReport(booked, refused, poisoned)
+
+
+def _attempt_span(letter: DeadLetter) -> AbstractContextManager[None]:
+    """The span of one attempt; `next_retry_at` is when it was due."""
+    facts = {
+        names.ATTEMPT: letter.attempt + 1,
+        names.BILLING_ENTRY_ID: letter.entry_id or "",
+        names.NEXT_RETRY_AT: letter.next_retry_at.isoformat(),
+        names.QUEUE: letter.queue,
+    }
+    return span(names.X402_FINALIZE, facts)
 
 
 def _lease(limit: int) -> list[DeadLetter]:

@@ -60,6 +60,14 @@ def test_keys_a_project_names_are_the_only_ones(settings: Settings) -> None:
     assert (loa("QUOTE_KEY_ACTIVE"), loa("API_KEY_PEPPER")) == ("k1", "own")
 
 
+def test_receipts_are_signed_without_a_relayer_too(settings: Settings) -> None:
+    settings.LOA = SMALL
+    assert len(loa("RECEIPT_KEY")) == 66
+
+    settings.LOA = SMALL | {"RELAYER_PRIVATE_KEY": "0x" + "11" * 32}
+    assert loa("RECEIPT_KEY") == ""
+
+
 @pytest.mark.parametrize(
     ("more", "kinds"),
     [

@@ -16,6 +16,8 @@ from billing.services import recovery
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
+from telemetry.tracing import annotate, annotate_transaction, traced
+from x402.metrics import REPLAYS, VERIFICATION_SECONDS, VERIFICATIONS
 from x402.models import Payment, PaymentState
 from x402.models.payment import ON_CHAIN, WorkState
 from x402.pricing import Quotation
@@ -119,7 +121,10 @@ def _begin(
     the balance lower because of this very payment, and its row, not the chain, is the answer.
     """
     try:
-        return verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+        with VERIFICATION_SECONDS.time():
+            begun = verification.verify(presented, incoming=incoming, endpoint=endpoint, quotation=quotation)
+        VERIFICATIONS.labels(outcome="verified").inc()
+        return begun
     except verification.PurchaseUnderWay as other:
         raise key_payments.KeyInFlight(other.payment) from other
     except (verification.NonceAlreadyUsed, PaymentRefused) as refusal:
@@ -128,6 +133,7 @@ def _begin(
             return known, False
         if isinstance(refusal, verification.NonceAlreadyUsed):
             return preused.recognise(refusal, presented, incoming=incoming, endpoint=endpoint)
+        VERIFICATIONS.labels(outcome="refused").inc()
         raise
 
 
@@ -217,10 +223,19 @@ def _answer_known(payment: Payment, incoming: PaidRequest, work: Work) -> HttpRe
         return responses.already_used(payment)
     if not proofs.proves_itself(payment, incoming) and verification.is_public(payment):
         return responses.already_used(payment)
+    _note_replay(payment)
     preused.give_back(payment)
     if payment.state in (PaymentState.VERIFIED, PaymentState.SETTLEMENT_UNKNOWN) and not payment.is_decided:
         _claim_again(payment)
     return _follow(payment, work, is_replay=True)
+
+
+@traced(names.X402_VERIFY)
+def _note_replay(payment: Payment) -> None:
+    """A payment that is presented again is told by a span and a count; it costs nothing."""
+    annotate({names.PAYMENT_ID: payment.pk, names.WALLET_ADDRESS: payment.payer, names.IS_REPLAY: True})
+    annotate_transaction({names.QUOTE_ID: payment.correlation_id})
+    REPLAYS.inc()
 
 
 def _claim_again(payment: Payment) -> None:

@@ -60,15 +60,17 @@ def known_spend(incoming: PaidRequest) -> Payment | None:
     return spend.payment if spend else None
 
 
-@traced(names.X402_VERIFY)
 def spend(incoming: PaidRequest, *, endpoint: Endpoint, quotation: Quotation) -> Payment | None:
     """Hold the whole maximum from the wallet's notes; the settled payment, or None when notes do not cover it.
 
     Units: MicroUSDC. Locks: the wallet's account, inside the ledger call. A refused hold ends its row as dead.
     """
     named = _spend_of(incoming)
-    if named is None:
-        return None
+    return None if named is None else _spend_named(named, incoming, endpoint, quotation=quotation)
+
+
+@traced(names.X402_VERIFY)
+def _spend_named(named: _Spend, incoming: PaidRequest, endpoint: Endpoint, *, quotation: Quotation) -> Payment | None:
     amount = quotation.max_cost_micro_usdc
     if credit_notes.spendable_credit_of(incoming.wallet, named.asset.asset_id) < amount:
         return known_spend(incoming)  # a copy of this request may have spent it since the first look

@@ -16,8 +16,9 @@ from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.problem import MEDIA_TYPE, problem_body
-from telemetry.tracing import annotate, inject_context, traced
+from telemetry.tracing import annotate_transaction, traced, transaction_carrier
 from x402.chain.network_settings import Network, default_network, networks
+from x402.metrics import QUOTES
 from x402.pricing import Quotation
 from x402.protocol import headers, offer_receipt, quote_token, siwx
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
@@ -28,6 +29,7 @@ from x402.services import signed_statements
 from x402.services.endpoints import Endpoint
 from x402.services.paid_requests import PaidRequest
 from x402.services.responses import keep_private, unpriceable
+from x402.services.span_facts import model_of
 from x402.services.ways_to_pay import requirements_of, ways_offered
 
 
@@ -70,14 +72,21 @@ def make_offer(
         rate=(quotation.rate.numerator, quotation.rate.denominator),
         issued_at=now,
         expires_at=expires_at,
-        trace_context=propagation.packed(inject_context().get(propagation.TRACEPARENT, incoming.traceparent)),
+        trace_context=propagation.packed(transaction_carrier().get(propagation.TRACEPARENT, incoming.traceparent)),
         wallet=bytes.fromhex(incoming.wallet[2:]) if credit_applied_micro_usdc else None,
         credit_applied_micro_usdc=credit_applied_micro_usdc,
     )
     token = quote_token.issue(quote, key_id=loa("QUOTE_KEY_ACTIVE"), secret=quote_keys()[loa("QUOTE_KEY_ACTIVE")])
     quote_id = quote.quote_id
     bind_correlation_id(quote_id)
-    annotate({names.QUOTE_ID: quote_id, names.MAX_COST: quotation.max_cost_micro_usdc})
+    annotate_transaction(
+        {
+            names.QUOTE_ID: quote_id,
+            names.MODEL: model_of(incoming.priced),
+            names.MAX_COST: quotation.max_cost_micro_usdc,
+        }
+    )
+    QUOTES.inc()
     return Offer(
         quote_id=quote_id,
         token=token,

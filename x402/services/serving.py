@@ -18,7 +18,8 @@ from billing.domain.journal import Transition
 from billing.services import finalization, recovery
 from telemetry import names
 from telemetry.logging import get_logger
-from telemetry.tracing import traced
+from telemetry.tracing import annotate, traced
+from x402.metrics import OVERRUN, REVENUE
 from x402.models import Payment, PaymentState
 from x402.pricing import PricedRequest
 from x402.protocol.errors import PaymentRefused
@@ -226,6 +227,7 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
         return ()
     cost = payment.held_micro_usdc if cost_micro_usdc is None else cost_micro_usdc
     charged = min(cost, payment.held_micro_usdc)
+    annotate({names.BILLING_ENTRY_ID: payment.entry_id, names.PAYMENT_ID: payment.pk, names.ATTEMPT: attempt})
     request = _request(
         payment,
         attempt=attempt,
@@ -239,6 +241,8 @@ def _finalize(payment: Payment, *, attempt: int, cost_micro_usdc: int | None) ->
     except FinalizeDeferred as deferred:
         # Served all the same: the cost is stored with a dead letter, and the money stays held until it is worked off.
         log.warning(names.DEAD_LETTER_ENQUEUED, payment_id=payment.pk, reason=str(deferred))
+    REVENUE.inc(charged)
+    OVERRUN.inc(cost - charged)
     payment.charged_micro_usdc = charged
     payment.state = PaymentState.SERVED
     mixed_payments.end_credit(payment)

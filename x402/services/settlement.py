@@ -14,13 +14,13 @@ from billing.domain.journal import Result, ResultStatus, Transition
 from billing.services import dead_letters, deferred_sales, recovery, settlements
 from telemetry import names
 from telemetry.logging import get_logger
-from telemetry.propagation import TRACEPARENT
-from telemetry.tracing import traced
 from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
+from x402.metrics import SETTLEMENTS
 from x402.models import Payment, PaymentState
 from x402.selectors.payments import payments_by_id
 from x402.services import facilitated_booking
 from x402.services.crash_points import crash_point
+from x402.services.span_facts import DIRECT, carrier_of, count_settled, settling, ways_of
 
 log = get_logger(__name__)
 
@@ -49,7 +49,6 @@ class Progress:
     booked: tuple[Outcome, ...] = ()
 
 
-@traced(names.X402_SETTLE)
 def advance(facilitator: Facilitator) -> Progress:
     """One step of settlement on one network: submit what is due, collect what is known, book it.
 
@@ -97,9 +96,14 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
     moved = {one.payment_id for one in known if _was_mined_again(rows[one.payment_id], one)}
     items = [_settled_payment(rows[one.payment_id], one) for one in known if one.payment_id not in moved]
     settled = sorted(moved)
-    for item, result in _booked(items, rows):
+    ways = ways_of(items)
+    with settling(items, rows, ways=ways):
+        booked = list(_booked(items, rows))
+    for item, result in booked:
         if result.status in (ResultStatus.OK, ResultStatus.EXISTS):
             settled.append(item.payment_id)
+            if result.status is ResultStatus.OK:
+                count_settled(rows[item.payment_id], way=ways[item.payment_id])
             if rows[item.payment_id].failure_code:
                 dead_letters.resolve_subject(queue="settlement", subject_id=item.payment_id, resolution="settled")
         elif result.status is ResultStatus.WRONG_STATE:
@@ -149,14 +153,10 @@ def note_failures(failures: Sequence[Failure]) -> list[str]:
             correlation_id=payment.correlation_id,
             trace_context=carrier_of(payment),
         )
+        SETTLEMENTS.labels(method=DIRECT, outcome="reverted").inc()
         log.warning(names.SETTLEMENT_REVERTED, payment_id=payment.pk, reason=failure.reason)
         noted.append(payment.pk)
     return noted
-
-
-def carrier_of(payment: Payment) -> dict[str, str]:
-    """The payment's trace, for work that goes on without its request."""
-    return {TRACEPARENT: payment.trace_context} if payment.trace_context else {}
 
 
 def _consume(evidence: Sequence[Evidence], rows: dict[str, Payment]) -> set[str]:

@@ -16,7 +16,7 @@ from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.identifiers import new_id, new_payment_id
-from telemetry.tracing import annotate, inject_context, traced
+from telemetry.tracing import annotate, annotate_transaction, traced, transaction_carrier
 from x402.chain.network_settings import Asset, Network, network_of, networks
 from x402.chain.rpc import RpcFailure
 from x402.chain.verification_state import AuthorizationState, ChainState, authorization_state, require_payable
@@ -38,6 +38,7 @@ from x402.services.facilitator_choice import rpc_of
 from x402.services.keys import hash_of
 from x402.services.offers import quote_keys
 from x402.services.paid_requests import PaidRequest
+from x402.services.span_facts import model_of
 from x402.services.ways_to_pay import Way
 
 CLAIM_MARGIN_SECONDS = 5
@@ -241,7 +242,7 @@ def _row(
     payer = "0x" + authorization.from_.hex()
     correlation_id = quote.quote_id if quote else new_id("quo")
     bind_correlation_id(correlation_id)
-    trace = inject_context() or propagation.unpacked(quote.trace_context if quote else None)
+    trace = transaction_carrier() or propagation.unpacked(quote.trace_context if quote else None)
     is_permit2 = isinstance(authorization, Permit2Authorization)
     facilitator = authorization.facilitator if is_permit2 else None
     purchase = incoming.purchase
@@ -282,7 +283,14 @@ def _row(
         on_crash=endpoint.on_crash,
         lease_until=claim_until(),
     )
-    annotate({names.PAYMENT_ID: payment.pk, names.WALLET_ADDRESS: payer, names.QUOTE_ID: correlation_id})
+    annotate({names.PAYMENT_ID: payment.pk, names.WALLET_ADDRESS: payer})
+    annotate_transaction(
+        {
+            names.QUOTE_ID: correlation_id,
+            names.MODEL: model_of(incoming.priced),
+            names.MAX_COST: quote.max_cost_micro_usdc if quote else authorization.value,
+        }
+    )
     return payment
 
 

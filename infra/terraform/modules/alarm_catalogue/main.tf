@@ -21,7 +21,7 @@ locals {
     settlement_backlog = {
       summary  = "A payment has waited for its settlement for more than two minutes."
       severity = "P1"
-      pattern  = "{ $.metric = \"settlement.oldest_pending_seconds\" }"
+      pattern  = "{ $.metric = \"settlement.oldest_pending\" }"
       value    = "$.value", statistic = "Maximum", threshold = 120, period = 60, periods = 3, missing = "notBreaching"
     }
     settler_failed = {
