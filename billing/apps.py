@@ -18,6 +18,7 @@ APPLICATION_ROLE = "loa_app"  # where a project has a role of its own for the ap
 class BillingConfig(AppConfig):
     name = "billing"
     verbose_name = "Ledger"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Compare each new connection's database with the one that was trusted; grant rights after every migrate.

@@ -60,6 +60,13 @@ def _key_for(name: str, purpose: str) -> Callable[[Configured], object | None]:
     return rule
 
 
+def _receipt_key(configured: Configured) -> object | None:
+    """Receipts are signed by the relayer's key; a project without a relayer still signs them."""
+    if configured.get("RECEIPT_KEY") or configured.get("RELAYER_PRIVATE_KEY"):
+        return None
+    return "0x" + _derived_key(_roots()[0], "receipts")
+
+
 def _facilitators(configured: Configured) -> object | None:
     if configured.get("FACILITATORS") or not configured.get("FACILITATOR_URL"):
         return None
@@ -90,5 +97,6 @@ _RULES: Final[Mapping[str, Callable[[Configured], object | None]]] = {
     "API_KEY_PEPPER": _key_for("API_KEY_PEPPER", "api-keys"),
     "OWN_KEY_ENCRYPTION": _key_for("OWN_KEY_ENCRYPTION", "own-keys"),
     "WEBHOOK_KEY": _key_for("WEBHOOK_KEY", "webhooks"),
+    "RECEIPT_KEY": _receipt_key,
     "FACILITATORS": _facilitators,
 }

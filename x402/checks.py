@@ -135,7 +135,7 @@ def check_urls(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
     """The package's own addresses are mounted and its own, and no paid view runs inside a request's transaction."""
     if not getattr(settings, "ROOT_URLCONF", ""):
         return []
-    return [*_mounted(), *_paid_views_are_free_of_transactions()]
+    return [*_mounted(), *_paid_views_are_free_of_transactions(), *_upto_can_settle()]
 
 
 @register()
@@ -186,6 +186,21 @@ def _paid_views_are_free_of_transactions() -> list[CheckMessage]:
         )
         for route, view in _views(get_resolver().url_patterns)
         if _is_paid(view) and not _is_free(view)
+    ]
+
+
+def _upto_can_settle() -> list[CheckMessage]:
+    """Only the relayer that the payer named can settle `upto` (R2), so there has to be one of our own."""
+    if loa("RELAYER_PRIVATE_KEY"):
+        return []
+    return [
+        Error(
+            f"The paid view at {route!r} offers upto, and there is no relayer to settle it.",
+            id="x402.E017",
+            hint="Set LOA['RELAYER_PRIVATE_KEY'], or offer exact.",
+        )
+        for route, view in _views(get_resolver().url_patterns)
+        if getattr(getattr(view, ENDPOINT_ATTRIBUTE, None), "scheme", "exact") == "upto"
     ]
 
 

@@ -19,7 +19,9 @@ BUILD_SECONDS = 300
 
 def run(*command: str, folder: Path, **variables: str) -> str:
     """The output of a program that must succeed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOA_", "DJANGO_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LOA_", "DJANGO_", "PYTHON"))
+    }
     environment |= {"PATH": TOOLS, "UV_SYSTEM_CERTS": "1", "UV_PYTHON_DOWNLOADS": "never", **variables}
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False

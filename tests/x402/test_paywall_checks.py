@@ -67,6 +67,17 @@ def test_a_paid_view_inside_the_requests_transaction_is_named(settings: Settings
     assert "'inside-out'" in found[0].msg
 
 
+def test_upto_without_a_relayer_of_our_own_is_named(settings: Settings) -> None:
+    metered = requires_payment(price="$0.01", scheme="upto")(outside.__wrapped__)
+    settings.ROOT_URLCONF = urlconf(path("", include("x402.urls")), path("metered", metered))
+    settings.LOA = settings.LOA | {"RELAYER_PRIVATE_KEY": "", "FACILITATOR_URL": "https://facilitator.example"}
+
+    found = checks.check_urls(None)
+
+    assert [message.id for message in found] == ["x402.E017"]
+    assert "'metered'" in found[0].msg
+
+
 def test_a_project_that_mounts_nothing_is_reminded(settings: Settings) -> None:
     settings.ROOT_URLCONF = urlconf(path("outside", outside))
 

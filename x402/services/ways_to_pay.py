@@ -104,8 +104,11 @@ def as_offered(requirements: Requirements, transfer: SignedTransfer) -> Requirem
 
 
 def relayer_addresses() -> tuple[str, ...]:
-    """The relayer's address, then those of retired keys that still settle what was signed for them (R2)."""
-    return _addresses_of((str(loa("RELAYER_PRIVATE_KEY")), *loa("RELAYER_RETIRED_KEYS")))
+    """The relayer's address, then those of retired keys that still settle what was signed for them (R2).
+
+    Empty where only a facilitator elsewhere settles.
+    """
+    return _addresses_of(tuple(key for key in (loa("RELAYER_PRIVATE_KEY"), *loa("RELAYER_RETIRED_KEYS")) if key))
 
 
 @lru_cache(maxsize=4)
