@@ -10,6 +10,7 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from loa_site.openai_schema import OPENAI_SCHEMAS, openai_paths
 from loa_site.purchase_operation import SCHEMAS as PURCHASE_SCHEMAS
 from loa_site.purchase_operation import purchase_operation
 
@@ -145,11 +146,12 @@ class DocsView(SpectacularSwaggerSplitView):
 
 def add_paid_operations(result: Json, **_generator: Any) -> Json:
     """Add the paid operations, the problem schema, and a problem answer to every operation. Changes `result`."""
-    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS | PURCHASE_SCHEMAS)
+    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS | PURCHASE_SCHEMAS | OPENAI_SCHEMAS)
     paths = result.setdefault("paths", {})
     paths["/api/v1/x402/invoke"] = {"post": _invoke("invoke", "Buy an answer")}
     paths["/api/v1/pay/chat"] = {"post": _invoke("pay_chat", "Buy an answer (another name of invoke)")}
     paths["/api/v1/x402/quote"] = {"post": _quote()}
+    paths |= openai_paths(_paid)
     paths["/api/v1/credits/purchase"] = {"post": purchase_operation(_problem)}
     for operations in paths.values():
         for operation in operations.values():
@@ -167,6 +169,11 @@ def _invoke(operation_id: str, summary: str) -> Json:
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatAnswer"}}},
         }
     }
+    return _paid(operation_id, summary, responses)
+
+
+def _paid(operation_id: str, summary: str, responses: Json) -> Json:
+    """A paid chat with these answers, and everything that can go wrong with one."""
     return _chat_operation(operation_id, summary, responses | {code: _problem(text) for code, text in REFUSALS.items()})
 
 
