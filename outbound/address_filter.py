@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 SCHEME_PORTS: Final = {"http": 80, "https": 443}
-URL_LENGTH_MAX: Final = 2048
+HOST_LENGTH_MAX: Final = 253  # what a name can have in the DNS
+URL_LENGTH_MAX: Final = 8000  # what servers take; an index is asked for 45 contracts in one URL
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -80,7 +81,7 @@ def target_of(url: str) -> Target:
     if parts.username is not None or parts.password is not None:
         raise UrlRefused("A URL with a user part is not called.")
     host = (parts.hostname or "").rstrip(".")
-    if not host or "%" in host:
+    if not host or "%" in host or len(host) > HOST_LENGTH_MAX:
         raise UrlRefused("The URL names no host.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, SCHEME_PORTS[parts.scheme] if port is None else port, path)

@@ -70,6 +70,7 @@ TextName = Literal[
     "FACILITATOR_TOKEN",
     "RECEIPT_KEY",
     "BACKGROUND_WORK",
+    "ALCHEMY_API_KEY",
 ]
 NumberName = Literal[
     "QUOTE_TTL_SECONDS",
@@ -116,6 +117,7 @@ NumberName = Literal[
     "REFUND_LIFETIME_SECONDS",
     "REFUND_FLOAT_LOW_MICRO_USDC",
     "FINALIZE_DRAIN_PER_SECOND",
+    "NFT_DETECTION_CACHE_SECONDS",
 ]
 ListName = Literal[
     "RECEIPT_KEYS_RETIRED",
@@ -228,6 +230,10 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "ANCHOR_SIGNER": "billing.services.anchor_signers.FileKeySigner",
     "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
     "BETA_BYPASS_ADDRESSES": (),  # wallets that are on the allowlist without a row
+    "ALCHEMY_API_KEY": "",  # read from the variable of this very name; empty: nodes are asked which tokens a wallet owns
+    "NFT_COLLECTIONS": {},  # by CAIP-19: {"eip155:8453/erc721:0x…": {"name": "…", "from_block": 1}}
+    "NFT_CHAINS": {},  # chains beyond those we settle on: {"eip155:1": {"rpc_urls": ["…"], "alchemy_url": ""}}
+    "NFT_DETECTION_CACHE_SECONDS": 300,  # what a wallet owns changes rarely; a choice is checked anew (plan 13.1)
     "CRASH_POINTS": (),  # named points at which a test kills the process; empty everywhere else
 }
 
@@ -254,6 +260,8 @@ def loa(name: Literal["NETWORKS"]) -> Mapping[str, NetworkSettings]: ...
 def loa(name: Literal["UPSTREAMS"]) -> Mapping[str, Mapping[str, object]]: ...
 @overload
 def loa(name: Literal["PAID_PATHS"]) -> Mapping[str, Mapping[str, object]]: ...
+@overload
+def loa(name: Literal["NFT_COLLECTIONS", "NFT_CHAINS"]) -> Mapping[str, Mapping[str, object]]: ...
 @overload
 def loa(name: Literal["RATE_LIMITS"]) -> Mapping[str, int]: ...
 

@@ -25,6 +25,8 @@ def _code() -> list[tuple[str, list[Any]]]:
     vendored = [contracts.load(name) for name in contracts.VENDORED]
     placed = [(contract.address, contract.runtime) for contract in vendored]
     placed.append((contracts.USDC_ADDRESS, contracts.load("LocalUSDC").runtime))
+    placed.append((contracts.LOCAL_AGENTS_ADDRESS, contracts.load("LocalAgents").runtime))
+    placed.append((contracts.LOCAL_PASSES_ADDRESS, contracts.load("LocalPasses").runtime))
     placed.append((contracts.SMART_WALLET_FACTORY_ADDRESS, contracts.load("LocalSmartWalletFactory").runtime))
     return [("anvil_setCode", [address, runtime]) for address, runtime in placed]
 

@@ -38,7 +38,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 
-OUR_APPS = ["telemetry", "outbound", "billing", "accounts", "x402", "waitlist", "inference"]
+OUR_APPS = ["telemetry", "outbound", "billing", "accounts", "x402", "nft", "waitlist", "inference"]
 
 INSTALLED_APPS = [
     "loa_site.admin_app.LoaAdminConfig",
@@ -164,6 +164,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
     "priority_steps": [0, 3, 6, 9],
     "queue_order_strategy": "priority",
+    # A sender tries twice and goes on: the sweep finds what nobody was woken for.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
 }
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1_000
@@ -237,6 +242,9 @@ CORS_EXPOSE_HEADERS = [*cors.EXPOSE_HEADERS]
 CSP_ENFORCE = env.boolean("CSP_ENFORCE", False)
 globals().update(csp_settings(enforce=CSP_ENFORCE))
 OTEL_ENABLED = env.boolean("OTEL_ENABLED", False)
+# Where a worker, which serves nothing else, answers scrapes; 0: nowhere.
+WORKER_METRICS_PORT = env.integer("WORKER_METRICS_PORT", 0)
+WORKER_METRICS_HOST = env.text("WORKER_METRICS_HOST", "127.0.0.1")
 TRACE_URL = env.optional("TRACE_URL") or ""  # where staff read traces, with {trace_id} in the address
 
 DEFAULT_NETWORK = env.text("LOA_DEFAULT_NETWORK", networks.BASE_SEPOLIA)
@@ -266,6 +274,7 @@ LOA: dict[str, Any] = {
     "API_KEY_PEPPER": env.text("LOA_API_KEY_PEPPER"),
     "SIWE_DOMAIN": env.text("LOA_SIWE_DOMAIN", PUBLIC_ORIGIN.partition("://")[2]),
     "SIWE_URI": env.text("LOA_SIWE_URI", PUBLIC_ORIGIN),
+    "ALCHEMY_API_KEY": env.optional("ALCHEMY_API_KEY") or "",
 }
 
 # Any other key of the table may be set too, as LOA_ and its name, in the kind of its documented default.

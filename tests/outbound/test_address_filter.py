@@ -89,7 +89,8 @@ def test_an_ipv4_address_is_judged_alike_in_all_its_ipv6_disguises(address: ipad
         "http://example.com/\r\nHost: evil",
         "http://ex\u00e4mple.com/",
         "http://example.com\\@evil/",
-        "http://" + "a" * 3000,
+        "http://" + "a" * 300,
+        "http://example.com/" + "a" * 9000,
     ],
 )
 def test_a_url_that_is_not_plain_http_is_refused(url: str) -> None:

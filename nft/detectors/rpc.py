@@ -1,0 +1,157 @@
+"""Without an index: the wallet's incoming transfers from a node's logs, each then confirmed by the contract itself.
+
+Never a scan of ids. The logs say which tokens may have come; `ownerOf` and `balanceOf`, many in one Multicall3 call,
+say which are still there. A history too long for the node's limits is a failure, not an empty list.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from eth_typing import HexStr
+from web3 import Web3
+
+from nft.detectors.base import Budget
+from nft.domain.errors import DetectorFailed
+from nft.domain.tokens import Collection, OwnedToken, Standard
+from outbound.json_rpc import Json, RpcClient, RpcFailure, RpcRefused, bytes_of, number_of
+
+TRANSFER: Final = "0x" + Web3.keccak(text="Transfer(address,address,uint256)").hex().removeprefix("0x")
+TRANSFER_SINGLE: Final = "0x" + Web3.keccak(
+    text="TransferSingle(address,address,address,uint256,uint256)"
+).hex().removeprefix("0x")
+TRANSFER_BATCH: Final = "0x" + Web3.keccak(
+    text="TransferBatch(address,address,address,uint256[],uint256[])"
+).hex().removeprefix("0x")
+OWNER_OF: Final = Web3.keccak(text="ownerOf(uint256)")[:4]
+BALANCE_OF: Final = Web3.keccak(text="balanceOf(address,uint256)")[:4]
+AGGREGATE3: Final = Web3.keccak(text="aggregate3((address,bool,bytes)[])")[:4]
+LOG_CALLS_MAX: Final = 40  # a node that answers only short ranges is not the place to read a long history from
+CALLS_PER_AGGREGATE: Final = 200
+WORD_BYTES: Final = 32
+
+Candidate = tuple[Collection, int]
+
+
+class RpcNFTDetector:
+    """Asks our own nodes. `nodes` and `multicalls` map a chain to its client and to its Multicall3."""
+
+    name = "rpc_fallback"
+
+    def __init__(self, nodes: Mapping[str, RpcClient], multicalls: Mapping[str, str]) -> None:
+        self._nodes = dict(nodes)
+        self._multicalls = dict(multicalls)
+        self._codec = Web3().codec
+
+    def covers(self, chain: str) -> bool:
+        """Whether we have a node of this chain."""
+        return chain in self._nodes
+
+    def tokens_of(self, wallet: str, collections: Sequence[Collection], budget: Budget) -> list[OwnedToken]:
+        """Every token of these collections that the wallet owns now. Raises DetectorFailed."""
+        tokens: list[OwnedToken] = []
+        for chain in sorted({collection.chain for collection in collections}):
+            known = [collection for collection in collections if collection.chain == chain]
+            try:
+                candidates = sorted(set(self._received(chain, wallet, known, budget)))
+                tokens += self._confirmed(chain, wallet, candidates, budget)
+            except RpcFailure as error:
+                raise DetectorFailed(type(error).__name__) from error
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise DetectorFailed("a node's answer cannot be read") from error
+        return tokens
+
+    def owner_facts(self, wallet: str, collection: Collection, token_id: int, budget: Budget) -> OwnedToken | None:
+        """This one token if the wallet owns it now, asked of the contract. Raises DetectorFailed."""
+        try:
+            found = self._confirmed(collection.chain, wallet, [(collection, token_id)], budget)
+        except RpcFailure as error:
+            raise DetectorFailed(type(error).__name__) from error
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise DetectorFailed("a node's answer cannot be read") from error
+        return found[0] if found else None
+
+    def _received(
+        self, chain: str, wallet: str, collections: Sequence[Collection], budget: Budget
+    ) -> Iterator[Candidate]:
+        node = self._nodes[chain]
+        head = number_of(node.call("eth_blockNumber", timeout_seconds=budget.left_seconds()))
+        to_wallet = "0x" + wallet.removeprefix("0x").rjust(2 * WORD_BYTES, "0")
+        for standard, topics in (
+            (Standard.ERC721, [TRANSFER, None, to_wallet]),
+            (Standard.ERC1155, [[TRANSFER_SINGLE, TRANSFER_BATCH], None, None, to_wallet]),
+        ):
+            known = {one.address: one for one in collections if one.standard is standard}
+            if not known:
+                continue
+            wanted = {"address": sorted(known), "topics": topics}
+            start = min(one.from_block for one in known.values())
+            for log in _logs(node, wanted, ranges=[(start, head)], budget=budget):
+                collection = known[str(log["address"]).lower()]
+                yield from ((collection, number) for number in self._ids_of(log))
+
+    def _ids_of(self, log: Mapping[str, Json]) -> list[int]:
+        topics = log["topics"]
+        if not isinstance(topics, list):
+            raise ValueError("a log has no topics")
+        kind, data = str(topics[0]), bytes_of(log["data"])
+        if kind == TRANSFER:
+            return [int(str(topics[3]), 16)]
+        if kind == TRANSFER_SINGLE:
+            return [int.from_bytes(data[:WORD_BYTES], "big")]
+        return [int(number) for number in self._codec.decode(["uint256[]", "uint256[]"], data)[0]]
+
+    def _confirmed(self, chain: str, wallet: str, candidates: Sequence[Candidate], budget: Budget) -> list[OwnedToken]:
+        owned = []
+        for start in range(0, len(candidates), CALLS_PER_AGGREGATE):
+            part = candidates[start : start + CALLS_PER_AGGREGATE]
+            calls = [(one.address, True, _question(one, wallet, number)) for one, number in part]
+            data = AGGREGATE3 + self._codec.encode(["(address,bool,bytes)[]"], [calls])
+            document = {"to": self._multicalls[chain], "data": HexStr("0x" + data.hex())}
+            answer = self._nodes[chain].call("eth_call", [document, "latest"], timeout_seconds=budget.left_seconds())
+            [results] = self._codec.decode(["(bool,bytes)[]"], bytes_of(answer))
+            for (collection, number), (succeeded, returned) in zip(part, results, strict=True):
+                balance = _balance(collection, wallet, returned) if succeeded else 0
+                if balance:
+                    name = f"{collection.name} #{number}".strip()
+                    owned.append(OwnedToken(chain, collection.address, str(number), name, balance))
+        return owned
+
+
+def _question(collection: Collection, wallet: str, number: int) -> bytes:
+    token = number.to_bytes(WORD_BYTES, "big")
+    if collection.standard is Standard.ERC721:
+        return bytes(OWNER_OF) + token
+    return bytes(BALANCE_OF) + bytes.fromhex(wallet.removeprefix("0x")).rjust(WORD_BYTES, b"\0") + token
+
+
+def _balance(collection: Collection, wallet: str, returned: bytes) -> int:
+    word = returned[:WORD_BYTES]
+    if len(word) != WORD_BYTES:
+        return 0
+    if collection.standard is Standard.ERC1155:
+        return int.from_bytes(word, "big")
+    return int(word[-20:] == bytes.fromhex(wallet.removeprefix("0x")))
+
+
+def _logs(
+    node: RpcClient, wanted: Mapping[str, object], *, ranges: list[tuple[int, int]], budget: Budget
+) -> Iterator[Mapping[str, Json]]:
+    """Logs of block ranges; a range that the node declines is halved, up to a number of calls."""
+    calls = 0
+    while ranges:
+        start, end = ranges.pop()
+        calls += 1
+        if calls > LOG_CALLS_MAX:
+            raise DetectorFailed("the history is too long for this node")
+        document = dict(wanted) | {"fromBlock": hex(start), "toBlock": hex(end)}
+        try:
+            answer = node.call("eth_getLogs", [document], timeout_seconds=budget.left_seconds())
+        except RpcRefused as error:
+            if start >= end:
+                raise DetectorFailed("a node declines to give logs") from error
+            middle = (start + end) // 2
+            ranges += [(start, middle), (middle + 1, end)]
+            continue
+        if not isinstance(answer, list):
+            raise ValueError("logs are no list")
+        yield from (log for log in answer if isinstance(log, dict))

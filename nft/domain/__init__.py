@@ -1,0 +1,1 @@
+"""What a collection and a token are, in one spelling. Plain Python."""

@@ -1,0 +1,55 @@
+"""Why the holders' side refuses something. One class per answer, with the problem's stable code."""
+
+from typing import ClassVar
+
+
+class NftError(Exception):
+    """Raised when something about tokens or agents is refused; `detail` may be shown to the caller."""
+
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidToken(NftError):
+    """Raised when a chain, collection, token id or wallet is not spelled as one."""
+
+    code = "invalid_token"
+
+
+class DetectionUnavailable(NftError):
+    """Raised when nobody can say what a wallet owns just now. Not the same as owning nothing."""
+
+    code = "detection_unavailable"
+
+    def __init__(self, detail: str = "Which tokens the wallet owns cannot be found out just now.") -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = 30
+
+
+class DetectorFailed(Exception):
+    """Raised by one detector when it has no answer: unreachable, over its limit, unreadable, or out of time."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CollectionUnknown(NftError):
+    """Raised when a collection is none of those this site knows."""
+
+    code = "collection_unknown"
+
+
+class NotTheOwner(NftError):
+    """Raised when the wallet does not own the token it chose."""
+
+    code = "not_the_owner"
+
+
+class OwnershipChanged(NftError):
+    """Raised when the wallet owned the token before and does not now."""
+
+    code = "ownership_changed"

@@ -1,0 +1,1 @@
+"""Use cases of holders and their agents, one per file."""

@@ -1,0 +1,246 @@
+"""Which tokens of the known collections a wallet owns: one answer for five minutes, found once however many ask.
+
+The indexer is asked first, behind a breaker; the nodes where it is away, declines, or has no key. An outage of both is
+`detection_unavailable`, never an empty list. The answer is kept in Redis under the chain set, the wallet and the set
+of collections, so that a changed configuration is a new question; without Redis every process asks for itself.
+Source: plan 13.1.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import redis
+
+from nft.detectors.base import Budget, NFTDetector
+from nft.domain.errors import DetectionUnavailable, DetectorFailed, InvalidToken, NotTheOwner
+from nft.domain.tokens import Collection, OwnedToken
+from nft.metrics import DETECTIONS
+from nft.services.known_collections import alchemy_detector, known_collections, rpc_detector
+from outbound.breaker_state import Breaker, CircuitOpen
+from outbound.redis_scripts import is_resting, redis_client, rest
+from telemetry import names
+from telemetry.configuration import loa, redis_key
+from telemetry.logging import get_logger
+
+SHORT_POLL_SECONDS: Final = 0.05
+LEADER_SECONDS: Final = 12  # longer than a detection may take: a dead leader is replaced after it
+
+log = get_logger(__name__)
+_breaker = Breaker("nft_detection")
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a wallet owns, who said so, and whether it was remembered."""
+
+    wallet: str
+    tokens: tuple[OwnedToken, ...]
+    source: str
+    is_cached: bool = False
+
+
+def detect_tokens(wallet: str, *, is_fresh: bool = False) -> Detection:
+    """Every token of the known collections that `wallet` (canonical) owns.
+
+    `is_fresh` asks anew whatever is remembered. Raises DetectionUnavailable when nobody can say.
+    Concurrency: among callers of one wallet, in all processes that share a Redis, one asks and the others wait for it.
+    """
+    collections = known_collections()
+    if not collections:
+        return Detection(wallet, (), "none")
+    key = _key_of(wallet, collections)
+    if is_fresh:
+        _forget(key)
+    return _flights.fly(key, lambda: _once_among_processes(key, wallet, collections))
+
+
+def require_owner(wallet: str, collection: Collection, token_id: str) -> OwnedToken:
+    """The token, asked of the contract now. Raises NotTheOwner, InvalidToken, DetectionUnavailable.
+
+    What an index said minutes ago is not asked: the token may have been sold since.
+    """
+    nodes = rpc_detector()
+    if not nodes.covers(collection.chain):
+        raise DetectionUnavailable
+    try:
+        found = nodes.owner_facts(wallet, collection, int(token_id), Budget())
+    except DetectorFailed as error:
+        log.warning(names.NFT_DETECTION_FAILED, detector=nodes.name, reason=error.reason)
+        raise DetectionUnavailable from error
+    except ValueError as error:
+        raise InvalidToken("A token id is a whole number.") from error
+    if found is None:
+        raise NotTheOwner("The wallet does not own this token.")
+    return found
+
+
+def forget_wallet(wallet: str) -> None:
+    """Ask anew at the next detection of this wallet: a transfer from or to it was seen."""
+    _forget(_key_of(wallet, known_collections()))
+
+
+def _once_among_processes(key: str, wallet: str, collections: Sequence[Collection]) -> Detection:
+    remembered = _remembered(key)
+    if remembered is not None:
+        return remembered
+    deadline = time.monotonic() + LEADER_SECONDS
+    while not _leads(key) and time.monotonic() < deadline:
+        threading.Event().wait(SHORT_POLL_SECONDS)
+        remembered = _remembered(key)
+        if remembered is not None:
+            return remembered
+    try:
+        found = _ask_detectors(wallet, collections)
+        _remember(key, found)
+        return found
+    finally:
+        _stop_leading(key)
+
+
+def _ask_detectors(wallet: str, collections: Sequence[Collection]) -> Detection:
+    budget = Budget()
+    indexer, nodes = alchemy_detector(), rpc_detector()
+    indexed = [one for one in collections if indexer is not None and indexer.covers(one.chain)]
+    tokens: list[OwnedToken] = []
+    sources = []
+    left = list(collections)
+    if indexer is not None and indexed:
+        found = _from_indexer(indexer, wallet, indexed, budget)
+        if found is not None:
+            tokens += found
+            sources.append(indexer.name)
+            left = [one for one in collections if one not in indexed]
+    if left:
+        tokens += _from_nodes(nodes, wallet, left, Budget() if not sources else budget)
+        sources.append(nodes.name)
+    DETECTIONS.labels(source=sources[0]).inc()
+    ordered = tuple(sorted(tokens, key=lambda one: (one.chain, one.collection, int(one.token_id))))
+    return Detection(wallet, ordered, "+".join(sources))
+
+
+def _from_indexer(
+    indexer: NFTDetector, wallet: str, collections: Sequence[Collection], budget: Budget
+) -> list[OwnedToken] | None:
+    try:
+        with _breaker.guard(DetectorFailed):
+            return indexer.tokens_of(wallet, collections, budget)
+    except CircuitOpen as error:
+        log.warning(names.NFT_CIRCUIT_OPEN, retry_after_seconds=error.retry_after_seconds)
+    except DetectorFailed as error:
+        log.warning(names.NFT_DETECTION_FAILED, detector=indexer.name, reason=error.reason)
+    return None
+
+
+def _from_nodes(nodes: NFTDetector, wallet: str, collections: Sequence[Collection], budget: Budget) -> list[OwnedToken]:
+    try:
+        return nodes.tokens_of(wallet, collections, budget)
+    except DetectorFailed as error:
+        DETECTIONS.labels(source="unavailable").inc()
+        log.warning(names.NFT_DETECTION_FAILED, detector=nodes.name, reason=error.reason)
+        raise DetectionUnavailable from error
+
+
+def _key_of(wallet: str, collections: Sequence[Collection]) -> str:
+    asked = hashlib.sha256(json.dumps([one.key for one in collections]).encode()).hexdigest()[:16]
+    return redis_key(f"nft:detection:{asked}:{wallet}")
+
+
+def _remembered(key: str) -> Detection | None:
+    client = redis_client()
+    if client is None or is_resting():
+        return None
+    try:
+        text = client.get(key)
+    except redis.RedisError as error:
+        rest(error)
+        return None
+    if not isinstance(text, bytes):
+        return None
+    document = json.loads(text)
+    tokens = tuple(OwnedToken(**token) for token in document["tokens"])
+    return Detection(document["wallet"], tokens, document["source"], is_cached=True)
+
+
+def _remember(key: str, found: Detection) -> None:
+    client = redis_client()
+    if client is None or is_resting():
+        return
+    document = {"wallet": found.wallet, "source": found.source, "tokens": [asdict(token) for token in found.tokens]}
+    try:
+        client.set(key, json.dumps(document), ex=loa("NFT_DETECTION_CACHE_SECONDS"))
+    except redis.RedisError as error:
+        rest(error)
+
+
+def _forget(key: str) -> None:
+    client = redis_client()
+    if client is None or is_resting():
+        return
+    try:
+        client.delete(key)
+    except redis.RedisError as error:
+        rest(error)
+
+
+def _leads(key: str) -> bool:
+    """Whether this process is the one that asks; without Redis every process is."""
+    client = redis_client()
+    if client is None or is_resting():
+        return True
+    try:
+        return bool(client.set(f"{key}:leader", "1", nx=True, ex=LEADER_SECONDS))
+    except redis.RedisError as error:
+        rest(error)
+        return True
+
+
+def _stop_leading(key: str) -> None:
+    _forget(f"{key}:leader")
+
+
+class _Flight:
+    def __init__(self) -> None:
+        self.landed = threading.Event()
+        self.found: Detection | None = None
+        self.error: BaseException | None = None
+
+
+class _Flights:
+    """Threads of this process that ask the same question share one answer, and one failure."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _Flight] = {}
+
+    def fly(self, key: str, ask: Callable[[], Detection]) -> Detection:
+        with self._lock:
+            flight = self._under_way.get(key)
+            leads = flight is None
+            if flight is None:
+                flight = self._under_way[key] = _Flight()
+        if not leads:
+            return self._wait(flight)
+        try:
+            flight.found = ask()
+            return flight.found
+        except BaseException as error:
+            flight.error = error
+            raise
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            flight.landed.set()
+
+    def _wait(self, flight: _Flight) -> Detection:
+        flight.landed.wait(2 * LEADER_SECONDS)
+        if flight.found is not None:
+            return replace(flight.found, is_cached=True)
+        raise DetectionUnavailable from flight.error
+
+
+_flights = _Flights()
