@@ -88,7 +88,13 @@ def payable_price(name: str, *, version: int) -> PriceVersion | None:
 
 
 def paid_model(name: str, *, version: int) -> OfferedModel | None:
-    """A model as a payment bought it: at that version, even when it was revoked or withdrawn since."""
+    """A model as a payment bought it: at that version, even when it was revoked or withdrawn since.
+
+    Today's version is in the snapshot; only a payment of an earlier one reads rows.
+    """
+    today = _snapshot.offer().get(name)
+    if today is not None and today.price.version == version:
+        return today
     rows = ModelPrice.objects.filter(model__name=name, version=version)
     row = rows.select_related("model").prefetch_related("model__routes").first()
     return None if row is None else _offered(row.model, _price_version(row))
