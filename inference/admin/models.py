@@ -1,6 +1,6 @@
 """The models that are sold. Their prices are not fields of this form: a new price is published as a new version."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,12 +13,17 @@ from django.urls import URLPattern, path
 from billing.admin.formats import amount_of, moment_of
 from billing.admin.read_only import ModelAdminBase, url_of
 from billing.admin.sections import Column, Section
-from inference.models import Model, ModelPrice
+from inference.models import Model, ModelPrice, ModelRoute
 from inference.models.catalogue import MICRO_USD_PER_MILLION_TOKENS_MAX
 from inference.selectors.catalogue import forget_snapshot
 from inference.services.price_versions import publish_price
 
 PRICES_SHOWN_MAX = 20
+
+if TYPE_CHECKING:
+    RouteInlineBase = admin.TabularInline[ModelRoute, Model]
+else:
+    RouteInlineBase = admin.TabularInline
 
 
 class PublishPriceForm(forms.Form):
@@ -32,6 +37,13 @@ class PublishPriceForm(forms.Form):
     )
     output_micro_usd_per_million = forms.IntegerField(
         label="Per million tokens out, MicroUSD", min_value=0, max_value=MICRO_USD_PER_MILLION_TOKENS_MAX
+    )
+    own_key_micro_usd = forms.IntegerField(
+        label="A call with the buyer's own key, MicroUSD",
+        min_value=1,
+        max_value=MICRO_USD_PER_MILLION_TOKENS_MAX,
+        required=False,
+        help_text="Instead of its tokens. Empty: as before.",
     )
     seen_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
 
@@ -47,11 +59,21 @@ class PublishPriceForm(forms.Form):
         return int(seen)
 
 
+class RouteInline(RouteInlineBase):
+    """The upstreams that are asked when the model's own cannot answer."""
+
+    model = ModelRoute
+    extra = 0
+    fields = ("position", "upstream", "upstream_model")
+    verbose_name = "further upstream"
+
+
 @admin.register(Model)
 class ModelAdmin(ModelAdminBase):
     """Never deleted: payments and prices name it. Untick `is offered` to withdraw it from sale."""
 
     change_form_template = "admin/model_form.html"
+    inlines = (RouteInline,)
     list_display = ("name", "upstream", "context_tokens", "max_output_tokens", "is_offered")
     list_filter = ("is_offered",)
     search_fields = ("=name",)
@@ -64,8 +86,9 @@ class ModelAdmin(ModelAdminBase):
         """A model that is sold keeps its name: quotes and payments carry it."""
         return () if obj is None else ("name",)
 
-    def save_model(self, request: HttpRequest, obj: Model, form: "forms.ModelForm[Model]", change: bool) -> None:
-        super().save_model(request, obj, form, change)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The model is saved, then its routes; both are sold from now on."""
+        super().save_related(request, form, formsets, change)
         forget_snapshot()
 
     def get_urls(self) -> list[URLPattern]:
@@ -96,6 +119,7 @@ class ModelAdmin(ModelAdminBase):
                 model,
                 input_micro_usd_per_million=form.cleaned_data["input_micro_usd_per_million"],
                 output_micro_usd_per_million=form.cleaned_data["output_micro_usd_per_million"],
+                own_key_micro_usd=form.cleaned_data["own_key_micro_usd"],
             )
             self.log_change(request, model, f"Published price version {published.version}.")
             messages.success(request, f"Version {published.version} is the price of {model} now.")
@@ -123,6 +147,7 @@ def _prices_now(newest: ModelPrice | None) -> dict[str, int]:
     return {
         "input_micro_usd_per_million": newest.input_micro_usd_per_million,
         "output_micro_usd_per_million": newest.output_micro_usd_per_million,
+        "own_key_micro_usd": newest.own_key_micro_usd,
     }
 
 

@@ -65,9 +65,7 @@ class UsageView(OwnKeyView):
         summary="What the account's calls consumed",
         parameters=[
             OpenApiParameter("first_day", str, description=f"YYYY-MM-DD, UTC; {DAYS} days ago if absent."),
-            OpenApiParameter(
-                "last_day", str, description=f"YYYY-MM-DD; today if absent. At most {DAYS_MAX} days."
-            ),
+            OpenApiParameter("last_day", str, description=f"YYYY-MM-DD; today if absent. At most {DAYS_MAX} days."),
             OpenApiParameter("cursor", str, description="`next_cursor` of the page before, for older calls."),
         ],
         responses={200: UsageSerializer},

@@ -77,7 +77,7 @@ def test_what_is_on_sale_is_listed_with_its_prices():
     assert demo == {
         "name": "loa-demo",
         "is_default": True,
-        "capabilities": ["chat"],
+        "capabilities": ["chat", "tools"],
         "context_tokens": 8_192,
         "max_output_tokens": 2_048,
         "price": {
