@@ -53,6 +53,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         "billing.view_bulkdecision",
         "billing.void_deadletter",
         "inference.add_modelprice",
+        "inference.view_callusage",
         "inference.view_model",
         "inference.view_modelprice",
         "x402.view_chaintransaction",
@@ -61,6 +62,12 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     | _HOOKS
     | _RUNNING
     | {
+        "accounts.add_allowlistentry",
+        "accounts.change_allowlistentry",
+        "accounts.change_featureflag",
+        "accounts.delete_allowlistentry",
+        "accounts.view_allowlistentry",
+        "accounts.view_featureflag",
         "billing.add_webhookendpoint",
         "billing.annotate_deadletter",
         "billing.bulk_deadletter",
@@ -72,9 +79,15 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         "billing.retry_deadletter",
         "billing.see_webhook_secret",
         "billing.view_approval",
+        "inference.add_modelroute",
         "inference.change_model",
+        "inference.change_modelroute",
+        "inference.delete_modelroute",
+        "inference.view_callusage",
         "inference.view_model",
         "inference.view_modelprice",
+        "inference.view_modelroute",
+        "inference.view_ownkey",
     },
     AUDITOR: frozenset(),  # every `view_` there is, and `see_operations`: see `permissions_of`
 }
