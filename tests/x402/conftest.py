@@ -9,6 +9,8 @@ from django.conf import settings
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
+from tests.x402.purchasing import Member
+from tests.x402.refunding import FINAL_BLOCKS, FLOAT
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +41,20 @@ def new_buyer(chain: LocalChain) -> Callable[[int], Buyer]:
 @pytest.fixture
 def buyer(new_buyer: Callable[[int], Buyer]) -> Buyer:
     return new_buyer(1_000_000)
+
+
+@pytest.fixture
+def member(new_buyer: Callable[[int], Buyer]) -> Member:
+    """A wallet with an owed note of 2,000 and a change note of 1,300 MicroUSDC, not final yet; signed in."""
+    buyer = new_buyer(1_000_000)
+    buyer.buy("/failing")
+    buyer.buy("/metered", {"n": 1})
+    return Member(buyer)
+
+
+@pytest.fixture
+def final(member: Member, chain: LocalChain) -> Member:
+    """The same when its payments are final, and a float that can pay it."""
+    chain.mint(FLOAT, 1_000_000_000)
+    chain.mine(FINAL_BLOCKS)
+    return member

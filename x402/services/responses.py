@@ -85,7 +85,7 @@ def body_too_large(error: BodyTooLarge) -> HttpResponse:
 def unpriceable(error: UnpriceableRequest) -> HttpResponse:
     """422: readable, but nothing that is for sale; or the status of its code, where that says when it will be."""
     status = problem_code(error.code, status=422).status
-    facts: dict[str, object] = {"field": error.field} if error.field else {}
+    facts: dict[str, Any] = {"field": error.field} if error.field else {}
     if status in (429, 503):
         facts["retry_after_seconds"] = RETRY_AFTER_SECONDS
     return problem_response(error.code, status, error.detail, **facts)

@@ -245,8 +245,6 @@ def _row(
     trace = transaction_carrier() or propagation.unpacked(quote.trace_context if quote else None)
     is_permit2 = isinstance(authorization, Permit2Authorization)
     facilitator = authorization.facilitator if is_permit2 else None
-    purchase = incoming.purchase
-    account_id = purchase.account_for(payer) if purchase else account_id_of_wallet(payer)
     payment = Payment(
         id=new_payment_id(),
         method=presented.way.method,
@@ -276,9 +274,7 @@ def _row(
         idempotency_key_hash=incoming.key_hash,
         correlation_id=correlation_id,
         trace_context=trace.get(propagation.TRACEPARENT, incoming.traceparent),
-        account_id=account_id,
-        minted_micro_usd=purchase.minted_micro_usd if purchase else 0,
-        purchase_key=purchase.key_for(account_id) if purchase else "",
+        **_whose(incoming, payer),
         entry_id=new_id("ent"),
         on_crash=endpoint.on_crash,
         lease_until=claim_until(),
@@ -292,6 +288,16 @@ def _row(
         }
     )
     return payment
+
+
+def _whose(incoming: PaidRequest, payer: str) -> dict[str, str | int]:
+    """Whom the payment is for: the payer's account, or the one it buys credit for, and how much."""
+    purchase = incoming.purchase
+    if purchase is None:
+        return {"account_id": account_id_of_wallet(payer)}
+    account_id = purchase.account_for(payer)
+    bought = {"minted_micro_usd": purchase.minted_micro_usd, "purchase_key": purchase.key_for(account_id)}
+    return {"account_id": account_id, **bought}
 
 
 def insert(
