@@ -200,7 +200,7 @@ def _upto_can_settle() -> list[CheckMessage]:
             hint="Set LOA['RELAYER_PRIVATE_KEY'], or offer exact.",
         )
         for route, view in _views(get_resolver().url_patterns)
-        if getattr(getattr(view, ENDPOINT_ATTRIBUTE, None), "scheme", "exact") == "upto"
+        if "upto" in getattr(getattr(view, ENDPOINT_ATTRIBUTE, None), "schemes", ())
     ]
 
 

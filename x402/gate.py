@@ -115,8 +115,8 @@ async def charge_async(
 
     def call_on_loop() -> HttpResponseBase:
         response = asyncio.run_coroutine_threadsafe(_called(call_view), loop).result()
-        if isinstance(response, StreamingHttpResponse) and response.is_async:
-            parts = aiter(response.streaming_content)
+        parts = response.streaming_content if isinstance(response, StreamingHttpResponse) else None
+        if isinstance(response, StreamingHttpResponse) and isinstance(parts, AsyncIterator):
             # A WSGI server's loop ends with the view: what it streams has to be made before.
             response.streaming_content = (
                 _parts_from_loop(loop, parts) if is_streaming_server else list(_parts_from_loop(loop, parts))

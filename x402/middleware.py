@@ -20,7 +20,7 @@ from django.urls.resolvers import RoutePattern
 
 from telemetry.configuration import loa
 from x402.gate import charge, charge_async
-from x402.services.endpoints import Endpoint, price_of, settle_order_of
+from x402.services.endpoints import Endpoint, price_of, schemes_of, settle_order_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 
 OPTIONS: Final = frozenset({"price", "description", "mime_type", "scheme", "settle", "on_crash", "atomic", "methods"})
@@ -46,7 +46,7 @@ def paid_path(route: str, options: Mapping[str, Any]) -> PaidPath:
     on_crash = options.get("on_crash", "credit")
     if on_crash not in ("credit", "rerun"):
         raise ValueError(f"on_crash must be 'credit' or 'rerun', not {on_crash!r}")
-    scheme = str(options.get("scheme", "exact"))
+    schemes = schemes_of(options.get("scheme", "exact"))
     pattern = RoutePattern(route, is_endpoint=True)
     pattern.match("")  # compiles it, so that a wrong converter is told by the check and not by the first request
     return PaidPath(
@@ -57,8 +57,8 @@ def paid_path(route: str, options: Mapping[str, Any]) -> PaidPath:
             mime_type=str(options.get("mime_type", "application/json")),
             on_crash=on_crash,
             atomic=bool(options.get("atomic", True)),
-            scheme=scheme,
-            settle=settle_order_of(scheme, options.get("settle")),
+            schemes=schemes,
+            settle=settle_order_of(schemes, options.get("settle")),
         ),
         methods=frozenset(str(method).upper() for method in options.get("methods", METHODS)),
     )

@@ -13,7 +13,7 @@ nobody pays to hear that they may not, and nobody who paid is refused later (R19
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
@@ -28,10 +28,10 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts.api.problems import exception_handler, first_message
-from x402.gate import View, charge
+from x402.gate import CONTEXT_ATTRIBUTE, View, charge
 from x402.pricing import PricedRequest, Quotation
 from x402.protocol.errors import UnpriceableRequest
-from x402.services.endpoints import Endpoint, Price, price_of, settle_order_of
+from x402.services.endpoints import Endpoint, Price, price_of, schemes_of, settle_order_of
 from x402.services.quotes import ENDPOINT_ATTRIBUTE
 
 TOLD = (exceptions.APIException, Http404, PermissionDenied)  # what a view says by raising; anything else is a fault
@@ -124,9 +124,11 @@ class PaidMixin(APIView):
 
     def _answer(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         """The work: an answer, or the problem its exception means, which gives the payer the money back."""
-        priced: PricedRequest = request.x402.priced
+        priced: PricedRequest = getattr(request, CONTEXT_ATTRIBUTE).priced
         if priced.json is not None:
-            request._full_data = priced.json  # the value that was hashed and priced, not a second reading (R21)
+            vars(request)["_full_data"] = priced.json  # the value that was priced, not a second reading of it (R21)
+                priced.json
+            )  # the value that was hashed and priced, not a second reading (R21)
         try:
             self._validate(priced.json)
             response = handler(*self.args, **self.kwargs)
@@ -135,7 +137,8 @@ class PaidMixin(APIView):
         return self._finished(response)
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
-        finished: HttpResponseBase = self.finalize_response(self.request, response, *self.args, **self.kwargs)
+        finalize: Callable[..., HttpResponseBase] = self.finalize_response
+        finished = finalize(self.request, response, *self.args, **self.kwargs)
         if isinstance(finished, Response) and not finished.is_rendered:
             finished.render()
         return finished
@@ -150,7 +153,7 @@ class PaidView(PaidMixin):
     price: ClassVar[object] = None
     description: ClassVar[str] = ""
     mime_type: ClassVar[str] = "application/json"
-    scheme: ClassVar[str] = "exact"
+    scheme: ClassVar[str | Sequence[str]] = "exact"
     settle: ClassVar[str | None] = None
     on_crash: ClassVar[str] = "credit"
     atomic: ClassVar[bool] = True
@@ -164,8 +167,8 @@ class PaidView(PaidMixin):
             mime_type=cls.mime_type,
             on_crash=cls.on_crash,
             atomic=cls.atomic,
-            scheme=cls.scheme,
-            settle=settle_order_of(cls.scheme, cls.settle),
+            schemes=schemes_of(cls.scheme),
+            settle=settle_order_of(schemes_of(cls.scheme), cls.settle),
         )
         return super().as_view(*args, **initkwargs)
 
@@ -178,7 +181,7 @@ def is_rest_view(view: View) -> bool:
 def paid_rest_view(endpoint: Endpoint, view: View) -> View:
     """The same view with a price on it: a class stays a class, a function under `@api_view` a function."""
     original = _class_of(view) or APIView
-    paid = type(original.__name__, (PaidMixin, original), {"x402_endpoint": endpoint, "__doc__": original.__doc__})
+    paid: Any = type(original.__name__, (PaidMixin, original), {"x402_endpoint": endpoint, "__doc__": original.__doc__})
     paid.__module__ = original.__module__
     if isinstance(view, type):
         return paid
