@@ -44,8 +44,8 @@ pytestmark = [
 ]
 
 PAYMENTS = int(os.environ.get("KILL_PAYMENTS", "200"))
-WALLETS, AT_ONCE = 20, 8
-KILL_EVERY_SECONDS = 3.0
+WALLETS, AT_ONCE = 20, 5
+KILL_EVERY_SECONDS = 0.5
 GIVE_UP_SECONDS = 150
 FACILITATORS = "x402.facilitators.remote.RemoteFacilitator,x402.facilitators.direct.DirectFacilitator"
 REPORT = binaries.ROOT / ".loa" / "reports" / "kill.json"
@@ -192,9 +192,9 @@ def _pay_while_killing(stack: Stack, buyers: list[Buyer]) -> tuple[dict[str, int
     killed: Counter[str] = Counter()
     turns: list[tuple[str, Callable[[], None]]] = [
         ("facilitator", stack.kill_facilitator),
-        ("relayer", stack.kill_relayer),
-        ("redis", stack.kill_redis),
         ("worker", stack.kill_worker),
+        ("redis", stack.kill_redis),
+        ("relayer", stack.kill_relayer),
     ]
 
     def kill_in_turn() -> None:

@@ -5,6 +5,7 @@ Both official programs run in an environment of their own, as their documentatio
 
 import base64
 import json
+import os
 import secrets
 import subprocess
 import time
@@ -108,6 +109,15 @@ def test_the_official_server_settles_through_our_facilitator(
     record(f"the official server with {name} settled through our facilitator", settled["transaction"])
 
 
+@pytest.fixture
+def _without_the_tests_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' own settings put their keys into the environment; a site started from here must not see them."""
+    for name in [*os.environ]:
+        if name.startswith("LOA_") or name in ("SECRET_KEY", "DATABASE_POOL_SIZE"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("_without_the_tests_settings")
 def test_our_server_settles_through_the_official_facilitator(
     installed: dict[str, Client], official_python: Path, record: Callable[[str, Any], None], prompt: str
 ) -> None:
