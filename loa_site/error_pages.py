@@ -35,6 +35,8 @@ USUAL_CODES: Final = {
     503: "service_unavailable",
 }
 
+PAYMENT_REQUIRED, PAYMENT_SIGNATURE = "PAYMENT-REQUIRED", "PAYMENT-SIGNATURE"
+
 
 class ErrorPageMiddleware:
     """Turns a refusal without a page into one, for those who asked for HTML."""
@@ -46,10 +48,15 @@ class ErrorPageMiddleware:
         response = self._get_response(request)
         if response.status_code < 400 or response.streaming or "text/html" not in request.headers.get("Accept", ""):
             return response
-        if not isinstance(response, HttpResponse) or is_program(request):
+        if not isinstance(response, HttpResponse) or is_program(request) or _is_about_a_payment(request, response):
             return response
         problem = _problem_of(response)
         return response if problem is None else _page(request, response, problem)
+
+
+def _is_about_a_payment(request: HttpRequest, response: HttpResponse) -> bool:
+    """Terms keep their headers and their own page, and the script of that page reads what became of a payment."""
+    return response.has_header(PAYMENT_REQUIRED) or PAYMENT_SIGNATURE in request.headers
 
 
 def _problem_of(response: HttpResponse) -> ProblemCode | None:

@@ -127,8 +127,6 @@ class PaidMixin(APIView):
         priced: PricedRequest = getattr(request, CONTEXT_ATTRIBUTE).priced
         if priced.json is not None:
             vars(request)["_full_data"] = priced.json  # the value that was priced, not a second reading of it (R21)
-                priced.json
-            )  # the value that was hashed and priced, not a second reading (R21)
         try:
             self._validate(priced.json)
             response = handler(*self.args, **self.kwargs)
