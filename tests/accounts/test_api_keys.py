@@ -1,7 +1,9 @@
 """API keys: shown once, stored as an HMAC, bounded, rotated with a grace, revoked at once (attack 22, rule R34)."""
 
 import json
+import statistics
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -88,6 +90,27 @@ def test_a_revoked_key_is_refused_by_the_very_next_request(owner: Owner) -> None
 def test_what_is_no_key_of_ours_is_401(owner: Owner, token: str) -> None:
     with pytest.raises(KeyRefused):
         api_keys.authenticate(token)
+
+
+def test_every_refused_key_is_told_the_same_words_and_takes_the_same_time(owner: Owner) -> None:
+    made = owner.create()
+    owner.client.delete(f"{KEYS}/{made['key_id']}")
+    near = made["key"][:-1] + ("A" if made["key"][-1] != "A" else "B")
+    far = "dk_test_" + "A" * 43
+    times: dict[str, list[int]] = {made["key"]: [], near: [], far: []}
+    words = set()
+
+    for _ in range(200):
+        for token, taken in times.items():
+            started = time.perf_counter_ns()
+            with pytest.raises(KeyRefused) as refused:
+                api_keys.authenticate(token)
+            taken.append(time.perf_counter_ns() - started)
+            words.add(refused.value.detail)
+
+    assert len(words) == 1
+    medians = sorted(statistics.median(taken) for taken in times.values())
+    assert medians[-1] < 3 * medians[0], "a hash is looked up, whatever of a key is right"
 
 
 def test_a_key_of_the_other_kind_of_deployment_is_refused(owner: Owner, settings: Settings) -> None:

@@ -133,6 +133,16 @@ def test_a_bad_key_is_401_and_no_price_is_named(secret: str) -> None:
     assert response["WWW-Authenticate"].startswith("Bearer")
 
 
+def test_a_key_in_the_address_pays_nothing_and_is_not_passed_on() -> None:
+    caller = program()
+
+    response = Buyer("0x" + "22" * 32, Client()).ask(f"/fixed?api_key={caller.secret}")
+
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+    assert caller.secret not in response.content.decode()
+    assert caller.balance == 20_000
+
+
 def test_a_good_key_with_too_little_is_402_and_writes_nothing() -> None:
     caller = program(balance=9_999)
 

@@ -12,7 +12,13 @@ from django.urls import resolve
 
 from accounts.services import api_keys
 from accounts.services.api_keys import KeyHolder
-from accounts.services.wallet_proofs import PROOF_HEADER, challenge_for, key_of_authorization, wallet_of_request
+from accounts.services.wallet_proofs import (
+    API_KEY_PREFIX,
+    PROOF_HEADER,
+    challenge_for,
+    key_of_authorization,
+    wallet_of_request,
+)
 from accounts.throttles import address_of
 from telemetry import propagation
 from telemetry.configuration import loa
@@ -102,6 +108,10 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
 
 def _key_of(request: HttpRequest, *, is_paid: bool) -> KeyHolder | None:
     """The API key this request is paid by. Raises MalformedPayment beside another way to pay, KeyRefused (401)."""
+    if any(str(value).startswith(API_KEY_PREFIX) for _, values in request.GET.lists() for value in values):
+        raise MalformedPayment(
+            "invalid_request", "An API key belongs in the header Authorization; addresses are logged."
+        )
     token = key_of_authorization(request.headers.get("Authorization", ""))
     if token is None:
         return None
