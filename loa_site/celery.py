@@ -41,7 +41,11 @@ def collect_schedules(sender: Celery, **_signal: Any) -> None:
     for name in [*settings.OUR_APPS, "loa_site"]:
         if importlib.util.find_spec(f"{name}.tasks") is not None:
             schedule |= getattr(importlib.import_module(f"{name}.tasks"), "BEAT_SCHEDULE", {})
-    sender.conf.beat_schedule = schedule
+    # A wish of beat that no worker took is not kept beside the next one: an outage ends without a pile of them.
+    sender.conf.beat_schedule = {
+        name: {**entry, "options": {"expires": entry["schedule"], **entry.get("options", {})}}
+        for name, entry in schedule.items()
+    }
 
 
 @before_task_publish.connect

@@ -136,9 +136,12 @@ def backlogs() -> list[Backlog]:
             url = list_url("billing.deadletter", queue=queue)
             found.append(Backlog(f"dead letters: {queue}", pending + poisoned, oldest, detail, url))
         cursor.execute(_WEBHOOKS)
-        found.append(Backlog("webhooks", *cursor.fetchone(), url=list_url("billing.webhookdelivery", state="pending")))
+        count, oldest = cursor.fetchone()
+        waiting = list_url("billing.webhookdelivery", state="pending")
+        found.append(Backlog("webhooks", count, oldest, url=waiting))
         cursor.execute(_UNADDRESSED)
-        found.append(Backlog("events not addressed yet", *cursor.fetchone(), url=list_url("billing.outboxevent")))
+        count, oldest = cursor.fetchone()
+        found.append(Backlog("events not addressed yet", count, oldest, url=list_url("billing.outboxevent")))
     return found
 
 

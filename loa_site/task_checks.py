@@ -21,7 +21,7 @@ def register_all() -> None:
 
 def tasks_end_in_time(**_kwargs: Any) -> list[CheckMessage]:
     """Every task that is acknowledged late has a hard limit below the visibility timeout, and a soft one below that."""
-    visible = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
+    visible = int(str(settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]))
     problems = []
     for name, task in sorted(current_app.tasks.items()):
         if name.startswith("celery."):

@@ -30,7 +30,8 @@ class StaffAuthenticationForm(AdminAuthenticationForm):
     """Django's form, which refuses unseen once a name was guessed at too often."""
 
     def clean(self) -> dict[str, Any]:
-        attempt = Attempt(self.data.get("username", ""), throttles.address_of(self.request))
+        address = "" if self.request is None else throttles.address_of(self.request)
+        attempt = Attempt(self.data.get("username", ""), address)
         require_unlocked(attempt)
         try:
             return super().clean()
@@ -77,7 +78,7 @@ def second_factor_view(request: HttpRequest) -> HttpResponse:
         "title": "Second factor",
         "form": form,
         "is_made": is_made,
-        "is_verified": user.is_verified(),
+        "is_verified": bool(getattr(user, "otp_device", None)),
         "next": request.GET.get("next", ""),
     }
     if not is_made:

@@ -7,10 +7,10 @@ codes is helped by a person with access to the machine: `manage.py staff_second_
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import segno
-from django.contrib.auth.models import AbstractBaseUser, User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -25,7 +25,7 @@ CODE_BYTES: Final = 5
 BORDER: Final = 4  # light squares around the code, as its standard asks for
 ENVIRONMENTS_OF_ONE_MACHINE: Final = frozenset({"local", "test", "development"})
 
-Device = TOTPDevice | StaticDevice
+Device: TypeAlias = TOTPDevice | StaticDevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def is_required() -> bool:
     return chosen == "required" if chosen else loa("ENVIRONMENT") not in ENVIRONMENTS_OF_ONE_MACHINE
 
 
-def is_satisfied(user: AbstractBaseUser) -> bool:
+def is_satisfied(user: User | AnonymousUser) -> bool:
     """Whether a signed-in user may see staff pages as far as the second factor goes."""
     return not is_required() or bool(getattr(user, "is_verified", lambda: False)())
 
@@ -96,7 +96,8 @@ def verify(user: User, code: str) -> Device | None:
     """The device whose code this is now, used up by it; None when it is nobody's."""
     for model in (TOTPDevice, StaticDevice):
         with transaction.atomic():
-            for device in model.objects.select_for_update().filter(user=user, confirmed=True):
+            devices: list[Device] = list(model.objects.select_for_update().filter(user=user, confirmed=True))
+            for device in devices:
                 if device.verify_token(code):
                     return device
     return None
@@ -105,7 +106,7 @@ def verify(user: User, code: str) -> Device | None:
 def remove(user: User, *, by: str, reason: str) -> int:
     """Forget a user's second factor and recovery codes, so that they make a new one; how many devices."""
     with transaction.atomic():
-        count = sum(model.objects.filter(user=user).delete()[0] for model in (TOTPDevice, StaticDevice))
+        count: int = sum(model.objects.filter(user=user).delete()[0] for model in (TOTPDevice, StaticDevice))
         audit.record(by, action="staff.second_factor_removed", subject=user.get_username(), reason=reason)
     return count
 

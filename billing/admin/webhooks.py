@@ -37,7 +37,12 @@ class EndpointForm(EndpointFormBase):
     event_types = forms.MultipleChoiceField(
         choices=[(name, name) for name in TYPES], widget=forms.CheckboxSelectMultiple
     )
-    url = forms.CharField(max_length=500, help_text="Begins with https://. Its host is judged again at each delivery.")
+    url = forms.CharField(
+        label="Address",
+        max_length=500,
+        widget=forms.URLInput(attrs={"size": 60}),
+        help_text="Begins with https://. Its host is judged again at each delivery.",
+    )
 
     class Meta:
         model = WebhookEndpoint
@@ -105,8 +110,8 @@ def replay(row: WebhookDelivery, _ask: Ask) -> str:
 def send_again(row: OutboxEvent, _ask: Ask) -> str:
     """Tell every endpoint again that was told before."""
     ended = WebhookDelivery.objects.filter(event=row).exclude(state=DeliveryState.PENDING)
-    count = sum(1 for delivery in ended if webhooks.replay(delivery.pk))
-    return f"{count} deliveries are sent again now."
+    sent = [webhooks.replay(delivery.pk) for delivery in ended]
+    return f"{len(sent)} deliveries are sent again now."
 
 
 @admin.register(WebhookDelivery)
@@ -194,4 +199,3 @@ def deliveries_section(deliveries: Any) -> Section:
         ],
         when_empty="Nothing was sent yet.",
     )
-

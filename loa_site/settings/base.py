@@ -158,6 +158,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_TIME_LIMIT = 60
 # Above the longest task that is acknowledged late: one that still runs must not be given to another worker (loa.E010).
+CELERY_TASK_ANNOTATIONS = {  # a task that is called takes its own priority, one that is named takes its route's
+    name: {"priority": route["priority"]} for name, route in CELERY_TASK_ROUTES.items()
+}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,
     "socket_timeout": 3,

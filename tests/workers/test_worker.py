@@ -76,6 +76,19 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(("task", "steps"), [("billing.drain_finalize", ""), ("billing.verify_ledger", "9")])
+def test_a_message_waits_in_the_list_of_its_priority_however_it_was_sent(task: str, steps: str) -> None:
+    client = redis.Redis.from_url(loa("REDIS_URL"))
+    waiting = f"default\x06\x16{steps}" if steps else "default"
+    client.delete(waiting)
+
+    current_app.send_task(task)
+    current_app.tasks[task].apply_async()
+
+    assert client.llen(waiting) == 2
+    client.delete(waiting)
+
+
 def test_a_committed_letter_wakes_a_worker_that_books_it_without_beat(tmp_path: Path) -> None:
     with worker(tmp_path / "worker.log"):
         call = deferred()
