@@ -26,6 +26,7 @@ class Doubt(StrEnum):
     ACCEPTANCE_LOST = "acceptance_lost"
     POSITION_WENT_BACK = "position_went_back"
     ANCHORED_HEAD_MISSING = "anchored_head_missing"
+    RELAYER_AHEAD = "relayer_ahead"  # the chain mined transactions of a relayer that no row knows (R25)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,15 @@ def look_at_anchors() -> None:
             _enter(cursor, (Doubt.ANCHORED_HEAD_MISSING,), noted_id=NO_ACCEPTANCE)
 
 
+def enter(doubt: Doubt) -> None:
+    """Stop the money because something outside shows that this database forgot. Always raises RecoveryInProgress."""
+    if not is_under_way():
+        connection.ensure_connection()
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            _enter(cursor, (doubt,), noted_id=NO_ACCEPTANCE)
+    raise RecoveryInProgress(retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
 def open_recovery() -> Mapping[str, Any] | None:
     """The recovery that is under way: id, reasons and since when; None when there is none."""
     _look_now()

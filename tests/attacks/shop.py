@@ -101,7 +101,16 @@ def torn(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(chunks())
 
 
+@requires_payment(price=2_000, scheme="upto", description="What it costs, up to the price")
+def metered(request: HttpRequest) -> HttpResponse:
+    payment_id = _run(request)
+    _wait_for_gate()
+    request.x402.charge(costs[-1] if costs else 700)
+    return JsonResponse({"metered": True, "payment_id": payment_id})
+
+
 urlpatterns = [
+    path("metered", metered),
     path("item/<str:name>", item),
     path("twin", twin),
     path("ask", ask),

@@ -13,13 +13,16 @@ from eth_account import Account
 import contracts
 from tests.x402.buyer import Buyer, decoded, encoded
 from tests.x402.chain_tools import LocalChain, stranger
-from x402.chain import multicall, tokens
+from x402.chain import multicall, permit2, tokens
 from x402.models import Payment
-from x402.protocol.payload import Authorization
+from x402.protocol.eip712 import checksum_address
+from x402.protocol.payload import Authorization, Permit2Authorization, read_document
 
 CANCEL_TYPES = {
     "CancelAuthorization": [{"name": "authorizer", "type": "address"}, {"name": "nonce", "type": "bytes32"}]
 }
+MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
+INVALIDATE_SELECTOR = "3ff9dcb1"  # invalidateUnorderedNonces(uint256,uint256)
 CANCEL_SELECTOR = "5a049a70"  # cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)
 TRANSFER_SELECTOR = "a9059cbb"
 
@@ -171,3 +174,25 @@ def set_chain_clock_right(chain: LocalChain) -> None:
 def newest_time(chain: LocalChain) -> int:
     """The time of the newest block, in Unix seconds."""
     return int(chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+
+def submit_permit_as_stranger(chain: LocalChain, *headers: dict[str, str]) -> str:
+    """Somebody else carries these exact permits to the proxy, which lets anyone: one directly, several in a batch."""
+    calls: list[tuple[str | bytes, bytes]] = []
+    for header in headers:
+        permit = read_document(decoded(header["PAYMENT-SIGNATURE"])).authorization
+        assert isinstance(permit, Permit2Authorization)
+        calls.append((checksum_address(permit2.proxy_of(permit)), permit2.settle_exact(permit)))
+    target, data = (
+        (str(calls[0][0]), calls[0][1]) if len(calls) == 1 else (MULTICALL3, multicall.encode_aggregate3(calls))
+    )
+    transaction_hash = chain.send_from(stranger(), target, "0x" + data.hex())
+    until(lambda: chain.call("eth_getTransactionReceipt", transaction_hash) is not None)
+    return transaction_hash
+
+
+def invalidate_permit(chain: LocalChain, buyer: Buyer, header: dict[str, str]) -> str:
+    """The payer uses up the nonce of its permit itself, so that nobody can carry it any more."""
+    nonce = int(signed(header["PAYMENT-SIGNATURE"])["permit2Authorization"]["nonce"])
+    data = INVALIDATE_SELECTOR + f"{nonce >> 8:064x}" + f"{1 << (nonce & 255):064x}"
+    return chain.send_from(buyer.private_key, contracts.load("Permit2").address or "", "0x" + data)

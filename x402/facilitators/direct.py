@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from billing.domain.recovery import Doubt
+from billing.services import recovery
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
@@ -162,6 +164,8 @@ class DirectFacilitator:
         expected = transaction_rows.next_nonce_of(self._network.caip2, self.address)
         if on_chain > expected:
             log.error(names.RELAYER_NONCE_AHEAD, network=self._network.caip2, on_chain=on_chain, expected=expected)
+            if transaction_rows.has_sent_before(self._network.caip2, self.address):
+                recovery.enter(Doubt.RELAYER_AHEAD)  # rows of transactions that were mined are gone (R10)
         if on_chain < expected:
             transaction_rows.reopen(self._network.caip2, self.address, from_nonce=on_chain)
         pending = transaction_rows.pending_of(self._network.caip2, self.address, others=facilitated_rows.members_of)

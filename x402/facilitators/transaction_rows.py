@@ -207,6 +207,11 @@ def fees_of(one: PendingTransaction) -> Fees:
     return Fees(int(row.max_fee_per_gas_wei), int(row.max_priority_fee_per_gas_wei))
 
 
+def has_sent_before(network: str, relayer: str) -> bool:
+    """Whether this database knows any transaction of this key; a key that is new to it may have a past elsewhere."""
+    return ChainTransaction.objects.filter(network=network, relayer=relayer).exists()
+
+
 def mark_mined(mined: Sequence[PendingTransaction]) -> None:
     """Record block, gas and fee of these transactions."""
     for one in mined:

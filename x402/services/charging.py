@@ -34,6 +34,7 @@ from x402.services import (
     proofs,
     purchases,
     responses,
+    reverts,
     screening,
     settler,
     streaming,
@@ -90,6 +91,7 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
     if known is None:
         payer = "0x" + presented.authorization.from_.hex()
         require_rate("wallet", payer)
+        reverts.require_few(payer)
         screening.require_served(payer, screening.FOR_PAYING)
         if (bought := _earlier_purchase(incoming, payer=payer)) is not None:
             return bought
@@ -133,6 +135,9 @@ def _begin(
             return known, False
         if isinstance(refusal, verification.NonceAlreadyUsed):
             return preused.recognise(refusal, presented, incoming=incoming, endpoint=endpoint)
+        rescued = preused.rescue(presented, incoming=incoming, endpoint=endpoint)
+        if rescued is not None:
+            return rescued, False
         VERIFICATIONS.labels(outcome="refused").inc()
         raise
 

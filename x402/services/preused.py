@@ -7,7 +7,8 @@ nothing here, but it is not kept either: the payer gets it back as a note of kin
 
 from billing.domain.errors import LostLease
 from x402.chain.receipts import Log, Use
-from x402.chain.rpc import OutcomeUnknown, number_of
+from x402.chain.rpc import OutcomeUnknown, RpcFailure, number_of
+from x402.chain.verification_state import authorization_state
 from x402.models import Payment, PaymentState
 from x402.protocol.quote_token import QuoteToken
 from x402.services import evidence, nonce_uses, verification
@@ -51,6 +52,30 @@ def recognise(
     return payment, is_new
 
 
+def rescue(presented: Presented, *, incoming: PaidRequest, endpoint: Endpoint) -> Payment | None:
+    """The row of a refused payment whose money has reached us all the same, so that it goes back; None when it has not.
+
+    A quote that has ended, or a request that changed, buys nothing; but a stranger may have carried the authorization,
+    and what nobody has a row for would be kept by us for nothing. A chain that cannot be asked says nothing now.
+    """
+    network = presented.network
+    if presented.authorization.to not in verification.our_addresses(network):
+        return None
+    try:
+        seen = authorization_state(
+            rpc_of(network.caip2),
+            presented.authorization,
+            asset=presented.asset.address,
+            multicall3=network.multicall3,
+        )
+        if not seen.authorizations[0].is_used:
+            return None
+        payment, _ = recognise(NonceAlreadyUsed(None, 0), presented, incoming=incoming, endpoint=endpoint)
+    except (NonceAlreadyUsed, RpcFailure):
+        return None
+    return payment
+
+
 def give_back(payment: Payment) -> None:
     """Return a transfer that pays for nothing here to its payer; does nothing for any other payment, or twice."""
     if payment.failure_code != CODE or payment.is_final:
@@ -67,7 +92,7 @@ def _transfer(presented: Presented) -> Log | None:
     """The transfer this authorization made, when it was mined within the time that is searched."""
     network, rpc = presented.network, rpc_of(presented.network.caip2)
     newest = number_of(rpc.call("eth_blockNumber"))
-    blocks_back = int(evidence.SEARCH_SECONDS / network.block_seconds)
+    blocks_back = int(verification.LONGEST_LIFE_SECONDS / network.block_seconds)
     transfer = presented.authorization
     sought = Sought(network.caip2, presented.asset.address, transfer, transfer.value)
     use = nonce_uses.find_use(rpc, sought, from_block=max(0, newest - blocks_back), to_block=newest)

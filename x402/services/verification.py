@@ -328,6 +328,11 @@ def insert(
     raise Payment.DoesNotExist(payment.pk)
 
 
+def our_addresses(network: Network) -> frozenset[bytes]:
+    """The addresses at which money on this network is ours: the offered one and those offered before."""
+    return frozenset(bytes.fromhex(address[2:]) for address in (network.pay_to, *network.pay_to_retired))
+
+
 def claim_until() -> datetime:
     """How long a live request may wait for its payment; a payment without a live claim is not settled."""
     return timezone.now() + timedelta(seconds=loa("WAIT_SECONDS") + CLAIM_MARGIN_SECONDS)
