@@ -41,6 +41,7 @@ TEST_SERVICES = env.boolean("LOA_TEST_SERVICES", False)
 TEST_ADMIN_DATABASE_URL = env.optional("LOA_TEST_ADMIN_DATABASE_URL")
 TEST_TEMPLATE_DATABASE = env.optional("LOA_TEST_TEMPLATE_DATABASE")
 WAITLIST_TIMINGS = env.integer("LOA_WAITLIST_TIMINGS", 150)  # of each kind; 2000 for the figure that is reported
+EVERY_VIEW = env.boolean("LOA_EVERY_VIEW", False)  # every page in every view, minutes instead of seconds
 MODEL_STEPS = env.integer("LOA_MODEL_STEPS", 400)
 
 env.refuse_unknown()

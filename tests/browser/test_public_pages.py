@@ -1,34 +1,89 @@
 """The pages anybody meets first, in a real Chromium under the enforced policy."""
 
 import pytest
+from django.conf import settings
 from django.template.loader import render_to_string
 from playwright.sync_api import BrowserContext
 from pytest_django.live_server_helper import LiveServer
 
-from tests.browser.chromium import PHONE, VIEWS, Chromium, Findings, View, inspect, listening
+from loa_site.error_pages import USUAL_CODES
+from tests.admin.books import write_book
+from tests.browser.chromium import DARK, LIGHT, PHONE, VIEWS, Chromium, Findings, View, inspect, listening
+from tests.browser.pages import DOCUMENTS, PUBLIC, account_pages, personal_pages, session_of
 
-PAGES = {
-    "landing": ("/", 200),
-    "problems": ("/problems/", 200),
-    "problem": ("/problems/payment-already-used", 200),
-    "login": ("/admin/login/", 200),
-    "nowhere": ("/nowhere", 404),
-}
 PAGE_BYTES_MAX = 100_000  # everything a first visit loads
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_every_public_page_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+def some(*views: View) -> tuple[View, ...]:
+    """The views of a usual run; `LOA_EVERY_VIEW=true` looks with all of them."""
+    return VIEWS if settings.EVERY_VIEW else views
+
+
+def look_at(
+    browser: Chromium, origin: str, pages: dict[str, tuple[str, int]], *, view: View, cookie: str = ""
+) -> Findings:
+    """What is wrong with the pages as this view sees them; each is photographed."""
     findings = Findings()
 
     def visit(context: BrowserContext) -> None:
+        if cookie:
+            context.add_cookies([{"name": "loa_account", "value": cookie, "url": f"{origin}/account/"}])
         with listening(context, findings) as page:
-            for name, (address, status) in PAGES.items():
-                if page.goto(live_server.url + address).status != status:
-                    findings.add(name, "another status")
+            for name, (address, status) in pages.items():
+                answer = page.goto(origin + address)
+                if answer.status != status or "unsafe" in answer.headers["content-security-policy"]:
+                    findings.add(name, f"status {answer.status}")
                 inspect(page, name=name, view=view, findings=findings)
 
     browser.run(visit, view=view)
+    return findings
+
+
+@pytest.mark.parametrize("view", some(LIGHT, PHONE), ids=lambda view: view.name)
+def test_every_public_page_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+    findings = look_at(browser, live_server.url, PUBLIC, view=view)
+
+    assert not findings.lines, str(findings)
+
+
+@pytest.mark.parametrize("view", some(DARK, PHONE), ids=lambda view: view.name)
+def test_every_document_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+    pages = DOCUMENTS if settings.EVERY_VIEW else {name: DOCUMENTS[name] for name in ("guide", "guide-tutorial")}
+
+    findings = look_at(browser, live_server.url, pages, view=view)
+
+    assert not findings.lines, str(findings)
+
+
+@pytest.mark.parametrize("view", some(PHONE), ids=lambda view: view.name)
+def test_every_personal_page_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+    findings = look_at(browser, live_server.url, personal_pages(), view=view)
+
+    assert not findings.lines, str(findings)
+
+
+@pytest.mark.parametrize("view", some(LIGHT, PHONE), ids=lambda view: view.name)
+def test_every_page_of_a_payer_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+    book = write_book(cost=900)
+    cookie = session_of(book.payment.payer).refresh_token
+
+    findings = look_at(browser, live_server.url, account_pages(book), view=view, cookie=cookie)
+
+    assert not findings.lines, str(findings)
+
+
+def errors() -> dict[str, tuple[str, int]]:
+    """Pages that refuse, by status."""
+    return {
+        f"error-{status}": (f"/refuse/{status}", status)
+        for status in (USUAL_CODES if settings.EVERY_VIEW else (401, 429, 503))
+    }
+
+
+@pytest.mark.urls("tests.browser.refusing_urls")
+@pytest.mark.parametrize("view", some(DARK), ids=lambda view: view.name)
+def test_every_error_page_is_clean_accessible_and_fits(browser: Chromium, live_server: LiveServer, view: View):
+    findings = look_at(browser, live_server.url, errors(), view=view)
 
     assert not findings.lines, str(findings)
 
@@ -55,7 +110,7 @@ def test_the_api_reference_runs_under_the_policy(browser: Chromium, live_server:
 
     def visit(context: BrowserContext) -> list[str]:
         with listening(context, findings) as page:
-            page.goto(f"{live_server.url}/docs/")
+            page.goto(f"{live_server.url}/docs/try/")
             page.wait_for_selector(".opblock", timeout=15_000)
             return page.evaluate("violations")
 
