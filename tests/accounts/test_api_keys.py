@@ -326,6 +326,11 @@ def test_a_scope_is_needed_to_read_the_balance(owner: Owner) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
 
+def test_a_key_has_no_scope_nobody_asked_for(owner: Owner) -> None:
+    assert owner.create()["scopes"] == ["pay", "read"]
+    assert owner.create(scopes=["facilitate", "facilitate"])["scopes"] == ["facilitate"]
+
+
 def test_limits_change_with_the_next_request(owner: Owner) -> None:
     made = owner.create(daily_cap_micro_usd="1000")
 
