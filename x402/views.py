@@ -181,9 +181,9 @@ def paid_rest_view(endpoint: Endpoint, view: View) -> View:
     original = _class_of(view) or APIView
     paid: Any = type(original.__name__, (PaidMixin, original), {"x402_endpoint": endpoint, "__doc__": original.__doc__})
     paid.__module__ = original.__module__
+    made: View = paid if isinstance(view, type) else paid.as_view(**getattr(view, "initkwargs", {}))
     if isinstance(view, type):
-        return paid
-    made: View = paid.as_view(**getattr(view, "initkwargs", {}))
+        return made
     return functools.update_wrapper(made, view, updated=())
 
 
