@@ -17,14 +17,13 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from outbound.breaker import Circuit, State
+from outbound.breaker import State
 from outbound.breaker_state import settlement_breaker
-from outbound.redis_scripts import redis_client
-from telemetry.configuration import loa, redis_key
 from tests.attacks.score import require_balanced_books
 from tests.attacks.tools import until
 from tests.faults.facilitator_proxy import FacilitatorProxy
 from tests.faults.honest_facilitator import HonestFacilitator
+from tests.faults.remote_tools import carrier_of, close_circuit, payment_of, relayer, transfers_of
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, terms_of
 from tests.x402.chain_tools import LocalChain
@@ -37,7 +36,6 @@ NETWORK = "eip155:84532"
 PRICE = 10_000
 REMOTE = "x402.facilitators.remote.RemoteFacilitator"
 DIRECT = "x402.facilitators.direct.DirectFacilitator"
-TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
 
 @pytest.fixture
@@ -92,42 +90,6 @@ def _verified_ledger(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
     if site.TEST_SERVICES:
         with django_db_blocker.unblock():
             call_command("ledger_verify")
-
-
-def close_circuit() -> None:
-    redis = redis_client()
-    if redis is not None:
-        redis.delete(redis_key(f"circuit:{loa('ENVIRONMENT')}:settlement"))
-    settlement_breaker._local = Circuit()
-
-
-def transfers_of(chain: LocalChain, buyer: Buyer) -> list[dict[str, Any]]:
-    """Every transfer this wallet made, by the chain."""
-    found: list[dict[str, Any]] = chain.call(
-        "eth_getLogs",
-        {
-            "fromBlock": "0x0",
-            "toBlock": "latest",
-            "topics": [TRANSFER, "0x" + buyer.address[2:].lower().rjust(64, "0")],
-        },
-    )
-    return found
-
-
-def payment_of(buyer: Buyer) -> Payment:
-    return Payment.objects.get(payer=buyer.address.lower())
-
-
-def carrier_of(chain: LocalChain, buyer: Buyer) -> str:
-    """Who carried this wallet's one transfer to the chain."""
-    [transfer] = transfers_of(chain, buyer)
-    return str(chain.call("eth_getTransactionByHash", transfer["transactionHash"])["from"]).lower()
-
-
-def relayer() -> str:
-    from x402.chain.transactions import Signer
-
-    return Signer(site.LOA["RELAYER_PRIVATE_KEY"]).address.lower()
 
 
 def require_one_payment(chain: LocalChain, buyer: Buyer, answer: Any) -> None:
@@ -387,7 +349,7 @@ def test_a_process_that_died_while_the_facilitator_had_the_payment_leaves_it_to_
     buyer = new_buyer()
     header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/fixed")))}
     first = buyer.ask("/fixed", headers=header)
-    abandoned = settler._settlers.pop(NETWORK)
+    abandoned = settler._settlers.pop((NETWORK, ""))
     Payment.objects.filter(pk=payment_of(buyer).pk).update(lease_until="2020-01-01T00:00:00Z")
     sweeps.sweep_payments()
     state_after_sweep = payment_of(buyer).state
