@@ -1,8 +1,8 @@
 """Sweeping without workers: a small site runs no Celery, so its paid requests start what is due.
 
 With `BACKGROUND_WORK = "requests"` at most one thread per process sweeps, at most every quarter of a minute, while
-requests come in: unknown settlements are resolved, crashed work is credited, late bookings are made. Where nobody asks
-for anything, `manage.py reconcile` does the same. With "workers" Celery does it and nothing happens here.
+requests come in: unknown settlements are resolved, crashed work is credited, late bookings and refunds are made. Where
+nobody asks for anything, `manage.py reconcile` does the same. With "workers" Celery does it and nothing happens here.
 """
 
 import threading
@@ -17,7 +17,7 @@ from billing.services.expire_credit_notes import expire_credit_notes
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
-from x402.services import sweeps
+from x402.services import owed_refunds, refunds, sweeps
 
 EVERY_SECONDS: Final = 15.0  # the rhythm Celery's beat has for the same sweep
 
@@ -50,6 +50,8 @@ def sweep() -> None:
     finalize_drain.drain_finalize()
     reservations.release_expired()
     expire_credit_notes()
+    owed_refunds.pay_out_owed()
+    refunds.sweep()
 
 
 def _sweep_in_thread() -> None:
