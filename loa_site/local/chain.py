@@ -25,6 +25,7 @@ class Chain:
     port: int
     block_seconds: int | None = None
     is_kept: bool = False
+    chain_id: int = CHAIN_ID
     record: process.Record | None = None
 
     @property
@@ -41,7 +42,7 @@ class Chain:
             name="chain",
             arguments=[
                 str(binaries.anvil()),
-                *("--host", ports.HOST, "--port", str(self.port), "--chain-id", str(CHAIN_ID), "--accounts", "1"),
+                *("--host", ports.HOST, "--port", str(self.port), "--chain-id", str(self.chain_id), "--accounts", "1"),
                 *("--quiet",),
                 *(("--block-time", str(self.block_seconds)) if self.block_seconds else ()),
                 *(("--state", str(state), "--state-interval", "2") if self.is_kept else ()),
@@ -81,7 +82,7 @@ class Chain:
         return [answer["result"] for answer in answers]
 
     def _answers(self) -> bool:
-        return ports.is_open(self.port) and int(self.call("eth_chainId"), 16) == CHAIN_ID
+        return ports.is_open(self.port) and int(self.call("eth_chainId"), 16) == self.chain_id
 
     def _prepare(self) -> None:
         """Put contracts, token balances and gas where they belong; a kept chain has them already."""

@@ -62,7 +62,8 @@ class Buyer:
     def sign(self, offer: dict[str, Any], changes: dict[str, Any] | None = None) -> dict[str, Any]:
         """The `payload` for one item of `accepts` in either version."""
         amount = offer.get("amount") or offer["maxAmountRequired"]
-        chain_id = 84532
+        _, is_caip2, reference = offer["network"].partition(":")
+        chain_id = int(reference) if is_caip2 else 84532
         authorization = {
             "from": self.address,
             "to": offer["payTo"],
@@ -91,9 +92,11 @@ class Buyer:
         )
         return {"signature": "0x" + signed.signature.hex().removeprefix("0x"), "authorization": authorization}
 
-    def v2_header(self, terms: dict[str, Any], changes: dict[str, Any] | None = None) -> str:
-        """The PAYMENT-SIGNATURE header for the first offer of these terms."""
-        offer = terms["accepts"][0]
+    def v2_header(
+        self, terms: dict[str, Any], changes: dict[str, Any] | None = None, *, offer: dict[str, Any] | None = None
+    ) -> str:
+        """The PAYMENT-SIGNATURE header for the first offer of these terms, or for this one."""
+        offer = offer or terms["accepts"][0]
         payment = {
             "x402Version": 2,
             "payload": self.sign(offer, changes),
