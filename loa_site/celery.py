@@ -15,7 +15,14 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun, worker_process_shutdown
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_shutdown,
+    worker_ready,
+)
 
 from telemetry import tracing
 from telemetry.correlation import correlated, correlation_id
@@ -74,6 +81,17 @@ def leave_context(task_id: str, **_signal: Any) -> None:
     opened = _open_contexts.pop(task_id, None)
     if opened is not None:
         opened.close()
+
+
+@worker_ready.connect
+def answer_scrapes(**_signal: Any) -> None:
+    """A worker tells its figures on a port of its own, when the settings name one."""
+    from django.conf import settings
+
+    from telemetry import multiprocess
+
+    if settings.WORKER_METRICS_PORT:
+        multiprocess.serve(settings.WORKER_METRICS_PORT, settings.WORKER_METRICS_HOST)
 
 
 @worker_process_shutdown.connect

@@ -21,6 +21,7 @@ from accounts.addresses import client_address
 from billing.models import DeadLetter
 from loa_site.health import parts
 from outbound import breaker_state
+from telemetry import multiprocess
 from telemetry.configuration import loa
 from telemetry.problem import problem_response
 
@@ -92,6 +93,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not may_see_metrics(request):
         return problem_response("authentication_required", detail="Metrics need the metrics token.")
     breaker_state.refresh_gauges()
+    multiprocess.prune_dead()
     response: HttpResponse = django_prometheus.exports.ExportToDjangoView(request)
     response.headers["Cache-Control"] = NO_STORE["Cache-Control"]
     return response

@@ -120,6 +120,7 @@ class LocalSite:
         servers, secrets = site.servers_of(self.stack), local_secrets(FOLDER)
         environment = site.variables(servers, secrets=secrets, port=self.port)
         write_private(FOLDER / "environment.json", json.dumps(environment, indent=2))
+        empty_folder(site.metrics_folder())
         self.supervisor.start([])
         self._prepare_database(os.environ | environment, admin_password=secrets["admin_password"])
         web, *others = site.commands(FOLDER, environment=os.environ | environment, port=self.port)
@@ -171,6 +172,12 @@ class LocalSite:
                     process.way_out_of(log),
                 )
             time.sleep(POLL_SECONDS)
+
+
+def empty_folder(folder: Path) -> None:
+    """A folder with nothing in it: figures of an earlier run would be counted again."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def answers(port: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loa_site.local import ports, process, wallets
-from loa_site.local.stack import LocalStack
+from loa_site.local.stack import HOME, LocalStack
 
 ADMIN_USER = "admin"
 DATABASE = "loa"
@@ -50,6 +50,7 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "CELERY_BROKER_URL": servers.redis_url,
         "RPC_URL": servers.rpc_url,
         "CSP_ENFORCE": "true",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder()),
         "LOA_ENVIRONMENT": "local",
         "LOA_PORT": str(port),
         "LOA_PUBLIC_ORIGIN": origin,
@@ -66,6 +67,11 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_RATE_LIMITS": "{" + ", ".join(f'"{name}": {LOCAL_RATE_LIMIT}' for name in LIMITED) + "}",
     }
     return {name: os.environ.get(name) or value for name, value in own.items()}
+
+
+def metrics_folder() -> Path:
+    """Where the processes of the local site keep their figures."""
+    return HOME / "serve" / "metrics"
 
 
 def commands(folder: Path, *, environment: Mapping[str, str], port: int) -> list[process.Command]:
