@@ -38,7 +38,7 @@ def own(view: OwnView[Arguments]) -> View[Arguments]:
     """A page for a signed-in payer; anybody else is led to the sign-in."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
         visitor = visitor_of(request)
         if visitor is None:
             return see("account")

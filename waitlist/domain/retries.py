@@ -14,4 +14,4 @@ def pause_after(tries: int) -> timedelta:
     >>> [int(pause_after(tries).total_seconds()) for tries in (1, 2, 3, 8, 29)]
     [30, 60, 120, 3600, 3600]
     """
-    return min(FIRST_PAUSE * 2 ** min(max(tries, 1) - 1, 10), LONGEST_PAUSE)
+    return min(FIRST_PAUSE * (1 << min(max(tries, 1) - 1, 10)), LONGEST_PAUSE)

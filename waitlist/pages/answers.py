@@ -18,15 +18,18 @@ PRIVATE: Final[Mapping[str, str]] = {
     "Referrer-Policy": "no-referrer",  # the address of a personal page is its key
     "X-Robots-Tag": "noindex",
 }
+PUBLIC: Final[Mapping[str, str]] = {"Cache-Control": "private, no-cache"}  # a form's seal is this minute's
 
 Arguments = ParamSpec("Arguments")
 View = Callable[Concatenate[HttpRequest, Arguments], HttpResponse]
 
 
-def show(request: HttpRequest, name: str, facts: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-    """A page of the waitlist that nobody but this visitor should keep."""
+def show(
+    request: HttpRequest, name: str, facts: Mapping[str, Any], *, status: int = 200, is_public: bool = False
+) -> HttpResponse:
+    """A page of the waitlist; unless it is public, nobody but this visitor should keep or find it."""
     answer = render(request, f"waitlist/{name}.html", dict(facts), status=status)
-    for header, value in PRIVATE.items():
+    for header, value in (PUBLIC if is_public else PRIVATE).items():
         answer[header] = value
     return answer
 
@@ -35,7 +38,7 @@ def limited(view: View[Arguments]) -> View[Arguments]:
     """Count what is sent by one client, and by all together; reading pages is free."""
 
     @wraps(view)
-    def counted(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
+    def counted(request: HttpRequest, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
         if request.method != "POST":
             return view(request, *args, **kwargs)
         verdict = throttles.check_client(BUCKET, request)
@@ -54,7 +57,7 @@ def by_link(view: View[Arguments]) -> View[Arguments]:
     """Answer a link that no longer opens anything with a page that says what to do; 410, for it may once have."""
 
     @wraps(view)
-    def opened(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
+    def opened(request: HttpRequest, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except LinkRefused:

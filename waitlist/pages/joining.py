@@ -38,7 +38,7 @@ def form_facts(request: HttpRequest) -> dict[str, Any]:
 def join(request: HttpRequest) -> HttpResponse:
     """`/waitlist/`: the form, and what becomes of it. CSRF: see `form_seal`."""
     if request.method != "POST":
-        return show(request, "join", form_facts(request))
+        return show(request, "join", form_facts(request), is_public=True)
     form = JoinForm(request.POST)
     if not form.is_valid() and not form.is_trapped:
         return _typed_again(request, "join", form)
@@ -83,7 +83,7 @@ def sent(request: HttpRequest) -> HttpResponse:
 @require_safe
 def privacy(request: HttpRequest) -> HttpResponse:
     """`/waitlist/privacy`: the text that is agreed to."""
-    return show(request, "privacy", {"consent_version": CONSENT_VERSION})
+    return show(request, "privacy", {"consent_version": CONSENT_VERSION}, is_public=True)
 
 
 @csrf_exempt

@@ -1,7 +1,7 @@
 """What is forgotten, and when: whoever never confirmed or has left, after thirty days; the record of sent mail, too."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ def forget_the_old() -> dict[str, int]:
     requests = JoinRequest.objects.filter(created_at__lt=now - REQUESTS_KEPT)
     forgotten = {}
     for name, rows in (("unconfirmed", unconfirmed), ("left", left), ("mails", mails), ("requests", requests)):
-        keys = list(rows.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+        keys: list[Any] = list(rows.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
         rows.model._default_manager.filter(pk__in=keys).delete()
         forgotten[name] = len(keys)
     return forgotten
