@@ -1,6 +1,6 @@
 """Feature flags and the allowlist. Every change goes through its service, with a reason, into the audit log."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,8 +17,13 @@ from accounts.services.feature_flags import FLAGS, Setting
 from billing.admin.formats import NOTHING, moment_of
 from billing.admin.read_only import ModelAdminBase, shown_as
 
+if TYPE_CHECKING:
+    FlagFormBase = forms.ModelForm[FeatureFlag]
+else:
+    FlagFormBase = forms.ModelForm
 
-class FlagForm(forms.ModelForm):  # type-checked by its Meta
+
+class FlagForm(FlagFormBase):
     """One switch, and why it is changed."""
 
     class Meta:
@@ -76,7 +81,7 @@ class AllowForm(forms.Form):
 
     def listed(self) -> list[str]:
         """The addresses as they were written."""
-        return self.cleaned_data["addresses"].replace(",", " ").split()
+        return str(self.cleaned_data["addresses"]).replace(",", " ").split()
 
 
 @admin.register(AllowlistEntry)

@@ -34,7 +34,7 @@ class QuestionSerializer(StrictSerializer):
 class NewOwnKeySerializer(QuestionSerializer):
     """A key to keep."""
 
-    label = serializers.CharField(max_length=80, default="", allow_blank=True)
+    name = serializers.CharField(max_length=80, default="", allow_blank=True)
     daily_limit = StrictIntegerField(default=1_000, min_value=1, max_value=DAILY_LIMIT_MAX, help_text="Calls a day.")
 
 
@@ -42,7 +42,7 @@ class ValiditySerializer(serializers.Serializer[Any]):
     """What the provider said."""
 
     upstream = serializers.CharField()
-    is_valid = serializers.BooleanField()
+    valid = serializers.BooleanField()
 
 
 class OwnKeySerializer(serializers.Serializer[Any]):
@@ -50,7 +50,7 @@ class OwnKeySerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField(help_text="Name it as `loa_upstream_key` in a chat request.")
     upstream = serializers.CharField()
-    label = serializers.CharField()
+    name = serializers.CharField()
     hint = serializers.CharField(help_text="The key's last letters.")
     daily_limit = serializers.IntegerField()
     calls_today = serializers.IntegerField()
@@ -128,10 +128,10 @@ class ValidateView(OwnKeyView):
             return limited
         name = form.validated_data["upstream"]
         try:
-            is_valid = own_keys.is_valid(name, form.validated_data["key"])
+            is_good = own_keys.is_valid(name, form.validated_data["key"])
         except (OwnKeyError, UpstreamError) as error:
             return refusal_of(error)
-        return Response(ValiditySerializer({"upstream": name, "is_valid": is_valid}).data)
+        return Response(ValiditySerializer({"upstream": name, "valid": is_good}).data)
 
 
 class OwnKeysView(OwnKeyView):
@@ -170,7 +170,7 @@ class OwnKeysView(OwnKeyView):
         if limited is not None:
             return limited
         wish = form.validated_data
-        new = NewKey(wish["upstream"], wish["key"], label=wish["label"], daily_limit=wish["daily_limit"])
+        new = NewKey(wish["upstream"], wish["key"], label=wish["name"], daily_limit=wish["daily_limit"])
         try:
             row = own_keys.keep(account_id, new)
         except (OwnKeyError, UpstreamError, KmsUnavailable) as error:
@@ -196,7 +196,7 @@ def _facts(row: OwnKey) -> dict[str, object]:
     return {
         "id": row.pk,
         "upstream": row.upstream,
-        "label": row.label,
+        "name": row.label,
         "hint": row.hint,
         "daily_limit": row.daily_limit,
         "calls_today": own_keys.calls_today(row),

@@ -76,11 +76,12 @@ def _call(request: ChatRequest) -> ToolCall | None:
 
 def _arguments(function: JsonObject, said: str) -> dict[str, object]:
     """Something for every required property: the last message where a text is wanted, else the type's empty value."""
-    match function.get("parameters"):
-        case {"required": [*required], "properties": {**properties}}:
-            kinds = {str(name): properties.get(str(name)) for name in required}
-            return {name: _value(kind, said) for name, kind in kinds.items()}
-    return {}
+    schema = function.get("parameters")
+    required = schema.get("required") if isinstance(schema, dict) else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(required, list) or not isinstance(properties, dict):
+        return {}
+    return {str(name): _value(properties.get(str(name)), said) for name in required}
 
 
 def _value(kind: JsonValue, said: str) -> object:

@@ -184,9 +184,10 @@ def _tools(raw: JsonValue) -> tuple[JsonObject, ...]:
 
 
 def _tool(tool: JsonValue, *, field: str) -> JsonObject:
-    match tool:
-        case {"type": "function", "function": {"name": str(name), **_rest}} if 0 < len(name) <= MAX_NAME:
-            return tool
+    function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(tool, dict) and isinstance(name, str) and 0 < len(name) <= MAX_NAME:
+        return tool
     raise _refusal(f"{field} must be a function with a name of 1 to {MAX_NAME} characters.", field=field)
 
 

@@ -4,7 +4,7 @@ Asked through `outbound`, which bounds time and size and follows no redirect. Th
 Source: OpenAI API reference, "Create chat completion" and "Streaming".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from inference.domain.chat import Message, ToolCall
@@ -116,7 +116,7 @@ def _wire(message: Message) -> dict[str, object]:
     return written
 
 
-def _calls(message: dict[str, object]) -> tuple[ToolCall, ...]:
+def _calls(message: Mapping[object, object]) -> tuple[ToolCall, ...]:
     """The tool calls of a message that are whole; anything else in their place is dropped."""
     raw, found = message.get("tool_calls"), []
     for call in raw if isinstance(raw, list) else []:

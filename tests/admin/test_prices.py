@@ -90,6 +90,8 @@ def test_a_sold_model_keeps_its_name_and_is_never_deleted(staff: Client, sold: M
         "capabilities": '["chat"]',
         "context_tokens": "4096",
         "max_output_tokens": "256",
+        "routes-TOTAL_FORMS": "0",
+        "routes-INITIAL_FORMS": "0",
     }
     staff.post(reverse("admin:inference_model_change", args=[sold.pk]), form)
     deleted = staff.post(reverse("admin:inference_model_delete", args=[sold.pk]), {"post": "yes"})

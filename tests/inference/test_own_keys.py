@@ -95,8 +95,8 @@ def test_a_provider_says_whether_it_knows_a_key_and_nothing_is_kept(
     good = owner.ask("post", VALIDATE, {"upstream": "demo", "key": CANARY})
     bad = owner.ask("post", VALIDATE, {"upstream": "demo", "key": "sk-other"})
 
-    assert (good.status_code, good.json()) == (200, {"upstream": "demo", "is_valid": True})
-    assert (bad.status_code, bad.json()) == (200, {"upstream": "demo", "is_valid": False})
+    assert (good.status_code, good.json()) == (200, {"upstream": "demo", "valid": True})
+    assert (bad.status_code, bad.json()) == (200, {"upstream": "demo", "valid": False})
     assert not OwnKey.objects.filter(account_id=owner.account_id).exists()
 
 
@@ -132,7 +132,7 @@ def test_a_key_is_kept_sealed_listed_without_its_secret_and_gone_when_it_is_ende
 ) -> None:
     scripted(knows(CANARY))
 
-    made = owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY, "label": "mine", "daily_limit": 7})
+    made = owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY, "name": "mine", "daily_limit": 7})
     listed = owner.ask("get", KEYS)
     row = OwnKey.objects.get(pk=made.json()["id"])
     sealed = bytes(row.sealed)
@@ -258,7 +258,7 @@ def test_a_canary_key_is_in_no_log_no_answer_and_no_row(
     known = [CANARY]
     scripted(lambda handler, asked: knows(*known)(handler, asked))
     answers = [owner.ask("post", VALIDATE, {"upstream": "demo", "key": CANARY})]
-    answers += [owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY, "label": 5, "extra": CANARY})]
+    answers += [owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY, "name": 5, "extra": CANARY})]
     made = owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY})
     answers += [made, owner.ask("get", KEYS)]
     opened = own_keys.take(made.json()["id"], account_id=owner.account_id)

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from telemetry.configuration import DEFAULTS, UnknownSetting, configuration_problems, loa, redis_key
+from telemetry.configuration import (
+    DEFAULT_RATE_LIMITS,
+    DEFAULTS,
+    UnknownSetting,
+    configuration_problems,
+    loa,
+    redis_key,
+)
 
 
 def test_a_limit_nobody_set_has_its_documented_default(settings: Settings) -> None:
@@ -37,7 +44,8 @@ def test_a_name_outside_the_table_is_refused() -> None:
 def test_rate_limits_keep_the_figures_that_were_not_set(settings: Settings) -> None:
     settings.LOA = {"RATE_LIMITS": {"wallet": 3}}
 
-    assert loa("RATE_LIMITS") == {"key": 60, "wallet": 3, "challenge": 120, "csp_report": 60, "sign_in": 10}
+    assert loa("RATE_LIMITS") == dict(DEFAULT_RATE_LIMITS) | {"wallet": 3}
+    assert (loa("RATE_LIMITS")["key"], loa("RATE_LIMITS")["challenge"]) == (60, 120)
 
 
 def test_misspelt_names_and_wrong_types_are_told_one_by_one(settings: Settings) -> None:
