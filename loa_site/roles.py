@@ -28,6 +28,7 @@ _PAYERS: Final = frozenset(
         "billing.view_journal",
         "x402.view_keptquote",
         "x402.view_payment",
+        "x402.view_refund",
     }
 )
 _HOOKS: Final = frozenset({"billing.view_outboxevent", "billing.view_webhookdelivery", "billing.view_webhookendpoint"})
@@ -37,6 +38,7 @@ _RUNNING: Final = frozenset(
         "billing.view_bulkdecision",
         "billing.view_stream",
         "x402.view_chaintransaction",
+        "x402.view_reconciliation",
         "x402.view_relayer",
     }
 )
@@ -57,6 +59,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         "inference.view_model",
         "inference.view_modelprice",
         "x402.view_chaintransaction",
+        "x402.view_reconciliation",
     },
     OPERATOR: _PAYERS
     | _HOOKS

@@ -6,12 +6,15 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
+from accounts.models import Account
 from billing.admin.acts import ActingAdmin
 from billing.domain.webhook_events import EventType
 from billing.models import Approval, BulkDecision, OutboxEvent, WebhookDelivery, WebhookEndpoint
 from billing.services import bulk_decisions, fence, outbox
 from billing.services.bulk_decisions import Selection
 from billing.services.webhooks import address_events, create_endpoint
+from telemetry.identifiers import new_id
+from x402.models import Reconciliation, Refund, RefundState
 
 
 def staff_rows() -> Iterator[Model]:
@@ -23,7 +26,27 @@ def staff_rows() -> Iterator[Model]:
     )
     delivery = WebhookDelivery.objects.order_by("-id").first() or a_delivery()
     yield delivery
+    yield Reconciliation.objects.order_by("-id").first() or Reconciliation.objects.create(
+        applied=True, differences=[{"kind": "unmatched_outflow", "amount": "5"}], difference_count=1, seconds=0.4
+    )
+    yield Refund.objects.order_by("-id").first() or a_refund()
     yield OutboxEvent.objects.get(pk=delivery.event_id)
+
+
+def a_refund() -> Refund:
+    """A refund that the wallet's daily limit refused."""
+    account = Account.objects.create(label="A payer")
+    refund = Refund.objects.create(
+        id=new_id("ref"),
+        cause="wallet",
+        wallet="0x" + "ab" * 20,
+        account_id=account.pk,
+        network="eip155:84532",
+        asset="0x036cbd53842c5426634e7929541ec2318f3dcf7e",
+        amount_micro_usdc=1_500_000_000,
+    )
+    Refund.objects.filter(pk=refund.pk).update(state=RefundState.REFUSED, failure_code="refund_needs_approval")
+    return Refund.objects.get(pk=refund.pk)
 
 
 def a_delivery() -> WebhookDelivery:

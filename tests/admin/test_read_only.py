@@ -25,7 +25,9 @@ EXPECTED_READ_ONLY = {
     "billing.OutboxEvent",
     "billing.Stream",
     "billing.WebhookDelivery",
+    "inference.CallUsage",
     "inference.ModelPrice",
+    "inference.OwnKey",
     "loa_site.PolicyReport",
     "waitlist.Entry",
     "waitlist.InviteBatch",
@@ -33,6 +35,8 @@ EXPECTED_READ_ONLY = {
     "x402.ChainTransaction",
     "x402.KeptQuote",
     "x402.Payment",
+    "x402.Reconciliation",
+    "x402.Refund",
     "x402.Relayer",
 }
 

@@ -2,6 +2,15 @@
 
 from x402.admin.payments import PaymentAdmin
 from x402.admin.quotes import KeptQuoteAdmin
+from x402.admin.reconciliation import ReconciliationAdmin
+from x402.admin.refunds import RefundAdmin
 from x402.admin.settlements import ChainTransactionAdmin, RelayerAdmin
 
-__all__ = ["ChainTransactionAdmin", "KeptQuoteAdmin", "PaymentAdmin", "RelayerAdmin"]
+__all__ = [
+    "ChainTransactionAdmin",
+    "KeptQuoteAdmin",
+    "PaymentAdmin",
+    "ReconciliationAdmin",
+    "RefundAdmin",
+    "RelayerAdmin",
+]

@@ -62,6 +62,8 @@ class Wish:
     request_hash: str = ""
     note_id: str = ""
     cause: str = CAUSE_WALLET
+    refund_id: str = ""  # of a refund that two people approved
+    approval_id: str = ""
 
 
 def request(wish: Wish) -> Refund:
@@ -130,8 +132,9 @@ def _store(wish: Wish) -> tuple[Refund, bool]:
     if amount > refundable or amount <= 0:
         raise _too_little(wish, asset.asset_id, refundable)
     refund = Refund(
-        id=new_id("ref"),
+        id=wish.refund_id or new_id("ref"),
         cause=wish.cause,
+        approval_id=wish.approval_id,
         wallet=wish.wallet,
         account_id=wish.account_id,
         network=network.caip2,
