@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from accounts import throttles
 from accounts.api.authentication import ApiKeyAuthentication, BearerAuthentication
 from accounts.api.key_serializers import (
     CreatedKeySerializer,
@@ -46,6 +47,17 @@ class KeyView(APIView):
         for name, value in NO_STORE.items():
             finished[name] = value
         return finished
+
+
+def maker_of(request: Request) -> SignedIn | HttpResponse:
+    """The signed-in wallet that may make a key now, or the refusal."""
+    owner = owner_of(request)
+    if isinstance(owner, HttpResponse):
+        return owner
+    verdict = throttles.check("wallet", owner.wallet)
+    return (
+        owner if verdict.allowed else problem_response("rate_limited", retry_after_seconds=verdict.retry_after_seconds)
+    )
 
 
 def owner_of(request: Request) -> SignedIn | HttpResponse:
@@ -94,7 +106,7 @@ class KeysView(KeyView):
     )
     def post(self, request: Request) -> HttpResponse | Response:
         """A new key of the signed-in account."""
-        owner = owner_of(request)
+        owner = maker_of(request)
         if isinstance(owner, HttpResponse):
             return owner
         asked = values_of(NewKeySerializer(data=request.data))
@@ -157,7 +169,7 @@ class RotateKeyView(KeyView):
     )
     def post(self, request: Request, key_id: str) -> HttpResponse | Response:
         """A replacement for the key."""
-        owner = owner_of(request)
+        owner = maker_of(request)
         if isinstance(owner, HttpResponse):
             return owner
         asked = values_of(RotationSerializer(data=request.data or {}))

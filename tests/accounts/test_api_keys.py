@@ -326,6 +326,14 @@ def test_a_scope_is_needed_to_read_the_balance(owner: Owner) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
 
+def test_a_wallet_makes_no_more_keys_a_minute_than_its_limit(owner: Owner, settings: Settings) -> None:
+    settings.LOA = {**settings.LOA, "RATE_LIMITS": {"wallet": 2}}
+
+    statuses = [owner.post(KEYS).status_code for _ in range(3)]
+
+    assert statuses == [201, 201, 429]
+
+
 def test_a_key_has_no_scope_nobody_asked_for(owner: Owner) -> None:
     assert owner.create()["scopes"] == ["pay", "read"]
     assert owner.create(scopes=["facilitate", "facilitate"])["scopes"] == ["facilitate"]

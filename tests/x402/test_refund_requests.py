@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -154,6 +155,23 @@ def test_refunds_are_listed_in_pages(final: Member) -> None:
     assert [one["refund_id"] for one in first["refunds"] + rest["refunds"]] == made[::-1]
     assert rest["next_cursor"] is None
     assert final.get(f"{REFUND}s?cursor=x").json()["code"] == "invalid_cursor"
+
+
+def test_a_wallet_asks_for_no_more_refunds_a_minute_than_its_limit(final: Member, settings: Settings) -> None:
+    settings.LOA = {**settings.LOA, "RATE_LIMITS": {"wallet": 4}}  # it has paid for two calls within this minute
+
+    statuses = [ask(final, 10).status_code for _ in range(3)]
+
+    assert statuses == [202, 202, 429]
+    assert credit(final) == 3_280
+
+
+def test_a_project_that_wraps_every_request_in_a_transaction_can_refund(final: Member) -> None:
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    try:
+        assert ask(final, 10).status_code == 202
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
 
 
 def test_a_screened_wallet_is_neither_paid_nor_served(final: Member, settings: Settings, chain: LocalChain) -> None:

@@ -9,6 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import throttles
 from accounts.api.strict_fields import AmountField, StrictSerializer
 from accounts.api.views import invalid
 from accounts.services.errors import AccountsError
@@ -99,6 +100,9 @@ class RefundView(PrivateView):
             return problem_response(error.code, 400, error.detail)
         if not key:
             return problem_response("idempotency_key_required", detail="A refund needs the header Idempotency-Key.")
+        verdict = throttles.check("wallet", request.user.wallet)
+        if not verdict.allowed:
+            return problem_response("rate_limited", retry_after_seconds=verdict.retry_after_seconds)
         return self._begin(request.user, key, serializer.validated_data["amount_micro_usdc"])
 
     def _begin(self, who: SignedIn, key: str, amount: int | None) -> HttpResponse | Response:
