@@ -1,5 +1,8 @@
 """Celery's thin wrappers: at least once, on rows, with idempotent effect."""
 
+import threading
+import time
+
 from celery import shared_task
 
 from billing.services import recovery
@@ -7,7 +10,8 @@ from x402.chain.network_settings import networks
 from x402.services import facilitated_settlement, gas, owed_refunds, reconciliation, refunds, settler, sweeps, treasury
 from x402.services.facilitator_choice import facilitator_for
 
-STEPS_PER_RUN = 40
+RUN_SECONDS = 40.0  # below the soft limit of a task; what is still on its way is followed by the next run
+STEP_PAUSE_SECONDS = 0.05
 
 BEAT_SCHEDULE = {
     "x402-settle-due": {"task": "x402.settle_due", "schedule": 5.0, "options": {"queue": "settlement", "expires": 5}},
@@ -26,11 +30,14 @@ def settle_due() -> int:
     settled = 0
     for network in networks():
         facilitator = facilitator_for(network)
-        for _ in range(STEPS_PER_RUN):
+        ends_at = time.monotonic() + RUN_SECONDS / len(networks())
+        while time.monotonic() < ends_at:
             progress = settler.step(facilitator)
             settled += len(progress.settled)
             if not progress.is_leader or not (progress.submitted or progress.pending):
                 break
+            if progress.pending and not progress.submitted:
+                threading.Event().wait(STEP_PAUSE_SECONDS)  # a block or a facilitator elsewhere takes its time
         facilitator.release()
     return settled
 

@@ -20,13 +20,14 @@ from pytest_django.plugin import DjangoDbBlocker
 from outbound.breaker import State
 from outbound.breaker_state import settlement_breaker
 from tests.attacks.score import require_balanced_books
-from tests.attacks.tools import until
+from tests.attacks.tools import in_background, until
 from tests.faults.facilitator_proxy import FacilitatorProxy
 from tests.faults.honest_facilitator import HonestFacilitator
 from tests.faults.remote_tools import carrier_of, close_circuit, payment_of, relayer, transfers_of
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, terms_of
 from tests.x402.chain_tools import LocalChain
+from x402 import tasks
 from x402.models import Payment, RemoteAttempt, RemoteOutcome, SettlementAttempt
 from x402.services import settler, sweeps
 
@@ -133,6 +134,26 @@ def test_a_facilitator_of_version_one_is_asked_in_version_one(
     assert asked["paymentPayload"]["network"] == asked["paymentRequirements"]["network"] == "base-sepolia"
     assert asked["paymentRequirements"]["maxAmountRequired"] == str(PRICE)
     assert carrier_of(chain, buyer) == older.address.lower()
+
+
+def test_a_worker_waits_for_a_facilitator_that_takes_its_time(
+    chain: LocalChain,
+    proxy: FacilitatorProxy,
+    facilitator: HonestFacilitator,
+    new_buyer: Callable[[], Buyer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy.mode, proxy.delay_seconds = "slow", 1.0
+    monkeypatch.setattr(settler, "wake", lambda network: None)
+    buyer = new_buyer()
+    answer = in_background(lambda: buyer.buy("/fixed"))
+    until(lambda: Payment.objects.filter(payer=buyer.address.lower(), state="verified").exists())
+
+    settled = tasks.settle_due()
+
+    require_one_payment(chain, buyer, answer.result(20))
+    assert settled == 1
+    assert carrier_of(chain, buyer) == facilitator.address.lower()
 
 
 def test_a_refused_connection_sends_the_payment_through_our_relayer_in_the_same_request(
