@@ -18,7 +18,10 @@ from accounts.services.api_keys import KeyTerms
 from billing.domain import accounts
 from billing.selectors import journals
 from billing.selectors.balances import balance_of
+from billing.selectors.reports import pending_risk
+from billing.services import dead_letters, reservations
 from billing.services.reservations import release_expired
+from telemetry.identifiers import new_id
 from tests.factories.ledger import give_prepaid
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, receipt_of, terms_of
@@ -305,6 +308,28 @@ def test_a_key_that_asks_too_often_is_429_and_its_known_answers_are_not(settings
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert known.status_code == 200
     assert caller.balance == 18_600
+
+
+def test_no_call_begins_while_too_much_served_work_is_unbooked_whichever_stream_it_is_in(settings: Settings) -> None:
+    debtor, caller, again = program(), program(), key()
+    entry_id = new_id("ent")
+    reservations.reserve(
+        entry_id=entry_id, account_id=debtor.account_id, amount_micro_usd=5_000, correlation_id="quo_unbooked"
+    )
+    letter = dead_letters.enqueue(
+        queue="finalize", subject_id=entry_id, reason="refused", payload={"entry_id": entry_id}, entry_id=entry_id
+    )
+    settings.LOA = {**settings.LOA, "FINALIZE_RISK_LIMIT_MICRO_USD": pending_risk()}
+
+    with ThreadPoolExecutor(8) as pool:
+        refused = list(pool.map(lambda n: caller.ask(f"/fixed?n={n}"), range(8)))
+    held_back = caller.ask("/fixed", None, Idempotency_Key=again)
+    dead_letters.void(letter, by="ann", reason="the test is over")
+    served = caller.ask("/fixed", None, Idempotency_Key=again)
+
+    assert {(one.status_code, one.json()["code"]) for one in (*refused, held_back)} == {(503, "pending_risk_cap")}
+    assert served.status_code == 200
+    assert (caller.balance, caller.held, caller.spent_today) == (10_000, 0, 10_000)
 
 
 def test_a_revoked_key_pays_nothing_more() -> None:
