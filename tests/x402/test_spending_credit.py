@@ -2,14 +2,17 @@
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from billing.selectors import credit_notes
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
+from tests.x402.permit2_buyer import approve, permit_header
 from x402.models import Payment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.paid_urls")]
@@ -163,3 +166,31 @@ def test_failed_work_gives_both_parts_of_a_mixed_payment_back(with_credit: Buyer
     assert (response.status_code, response.json()["code"]) == (502, "paid_work_failed")
     assert chain.balance_of(with_credit.address) == balance - 6_700
     assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 10_000
+
+
+def test_the_rest_of_a_price_may_be_paid_by_permit2(with_credit: Buyer, chain: LocalChain) -> None:
+    approve(chain, with_credit)
+    balance = chain.balance_of(with_credit.address)
+    first = terms_of(with_credit.ask("/fixed"))
+    mixed = terms_of(with_credit.ask("/fixed", None, {"SIGN-IN-WITH-X": with_credit.prove(first)}))
+
+    response = with_credit.ask("/fixed", None, permit_header(with_credit, mixed))
+
+    assert response.status_code == 200, response.content
+    assert receipt_of(response)["extensions"]["loa"]["charged_micro_usdc"] == "10000"
+    assert chain.balance_of(with_credit.address) == balance - 6_700
+    assert credit_notes.spendable_credit_of(with_credit.address, USDC) == 0
+
+
+def test_change_spent_on_work_that_failed_comes_back_as_change_with_a_day_to_spend_it(buyer: Buyer, settings) -> None:
+    settings.LOA = settings.LOA | {"CHANGE_LIFETIME_SECONDS": 3_600}
+    for number in range(2):
+        buyer.buy("/metered", {"n": number})
+    terms = terms_of(buyer.ask("/failing"))
+
+    response = buyer.ask("/failing", None, {"SIGN-IN-WITH-X": buyer.prove(terms)})
+
+    assert (response.status_code, response.json()["code"]) == (502, "paid_work_failed")
+    notes = credit_notes.notes_of(buyer.address)
+    assert [(note.kind, note.remaining) for note in notes] == [("change", 1_300)] * 2
+    assert all(note.expires_at - timezone.now() > timedelta(hours=23) for note in notes)

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from telemetry.configuration import loa
-from x402.facilitators.due_payments import DuePayment
+from x402.facilitators.due_payments import IS_DUE, DuePayment
 from x402.facilitators.transaction_rows import MINIMUM_LIFETIME_SECONDS
 from x402.models import Payment, PaymentState, RemoteAttempt, RemoteOutcome
 from x402.protocol.payload import Authorization
@@ -21,14 +21,11 @@ NOTHING_SENT = "facilitator_unreachable"
 
 # Where a relayer of our own follows, a payment is handed to a facilitator once; alone, it may be handed over again.
 _WAITING = """
-FROM x402_payment WHERE network = %(network)s AND method = 'eip3009' AND scheme = 'exact'
-  AND state IN ('verified', 'settlement_unknown')
-  AND lease_until > clock_timestamp()
-  AND (credit_applied_micro_usdc = 0 OR credit_held)
+FROM x402_payment WHERE network = %(network)s AND method = 'eip3009' AND scheme = 'exact' AND @due
   AND valid_before > extract(epoch FROM clock_timestamp()) + %(lifetime)s
   AND NOT EXISTS (SELECT FROM x402_remoteattempt AS attempt WHERE attempt.payment_id = x402_payment.id
     AND (attempt.released_at IS NULL OR %(once)s))
-"""
+""".replace("@due", IS_DUE)
 _IS_WAITING = "SELECT EXISTS (SELECT @waiting)".replace("@waiting", _WAITING)
 _TAKE = """
 WITH due AS (

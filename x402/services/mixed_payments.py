@@ -14,7 +14,7 @@ from billing.selectors import credit_notes
 from billing.services import credit_spending, finalization
 from x402.chain.network_settings import default_network, networks
 from x402.models import Payment, PaymentState
-from x402.models.payment import Method
+from x402.models.payment import ON_CHAIN, Method
 from x402.pricing import Quotation
 from x402.protocol.errors import PaymentRefused
 from x402.selectors.payments import payment_of
@@ -24,7 +24,7 @@ from x402.services.paid_requests import PaidRequest
 _OPEN = """
 SELECT p.id FROM billing.billing_entry e JOIN x402_payment p ON p.entry_id = left(e.id, -2) COLLATE "default"
 WHERE e.state = 'RESERVE_HELD' AND e.funding = 'credit' AND right(e.id, 2) = '_c'
-  AND p.credit_held AND p.method = 'eip3009' AND p.state IN ('served', 'credited', 'refunded', 'dead')
+  AND p.credit_held AND p.method IN ('eip3009', 'permit2') AND p.state IN ('served', 'credited', 'refunded', 'dead')
 ORDER BY p.created_at LIMIT %s
 """
 
@@ -116,7 +116,7 @@ def credit_share(payment: Payment, charged_micro_usdc: int) -> int:
 
 
 def is_mixed(payment: Payment) -> bool:
-    return payment.method == Method.EIP3009 and payment.credit_applied_micro_usdc > 0
+    return payment.method in ON_CHAIN and payment.credit_applied_micro_usdc > 0
 
 
 def _entry_id(payment: Payment) -> str:

@@ -243,8 +243,7 @@ def _row(
     correlation_id = quote.quote_id if quote else new_id("quo")
     bind_correlation_id(correlation_id)
     trace = transaction_carrier() or propagation.unpacked(quote.trace_context if quote else None)
-    is_permit2 = isinstance(authorization, Permit2Authorization)
-    facilitator = authorization.facilitator if is_permit2 else None
+    facilitator = authorization.facilitator if isinstance(authorization, Permit2Authorization) else None
     payment = Payment(
         id=new_payment_id(),
         method=presented.way.method,
