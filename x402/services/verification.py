@@ -295,7 +295,10 @@ def _whose(incoming: PaidRequest, payer: str) -> dict[str, str | int]:
     if purchase is None:
         return {"account_id": account_id_of_wallet(payer)}
     account_id = purchase.account_for(payer)
-    bought = {"minted_micro_usd": purchase.minted_micro_usd, "purchase_key": purchase.key_for(account_id)}
+    bought: dict[str, str | int] = {
+        "minted_micro_usd": purchase.minted_micro_usd,
+        "purchase_key": purchase.key_for(account_id),
+    }
     return {"account_id": account_id, **bought}
 
 
