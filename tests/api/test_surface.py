@@ -28,6 +28,12 @@ READABLE = (
     "/api/v1/keys/{}",
     "/api/v1/keys/{}/balance",
     "/api/v1/auth/nonce",
+    "/api/v1/usage",
+    "/api/v1/byok/keys",
+    "/api/v1/admin/feature-flags",
+    "/api/v1/admin/allowlist",
+    "/v1/models",
+    "/v1/models/{}",
     "/livez",
     "/{}",
     "/api/v1/{}",
@@ -44,6 +50,11 @@ WRITABLE = (
     "/api/v1/keys",
     "/api/v1/keys/key_x/rotate",
     "/api/v1/keys/key_x/limits",
+    "/api/v1/byok/validate",
+    "/api/v1/byok/keys",
+    "/api/v1/admin/feature-flags",
+    "/api/v1/admin/allowlist",
+    "/v1/chat/completions",
 )
 QUERY_NAMES = st.sampled_from(["cursor", "limit", "lang", "version", "script", "format", "page"])
 TEXTS = st.text(max_size=60)
