@@ -5,7 +5,7 @@ mkdir -p "${PROMETHEUS_MULTIPROC_DIR:-/run/loa/metrics}"
 case "${1:-web}" in
   web)
     exec python -m granian --interface wsgi --host 0.0.0.0 --port "${LOA_PORT:-8402}" --no-ws --http 1 \
-      --workers "${WEB_WORKERS:-2}" --blocking-threads "${WEB_THREADS:-48}" --backpressure 256 \
+      --workers "${WEB_WORKERS:-2}" --blocking-threads "${WEB_THREADS:-352}" --backpressure 704 \
       --workers-kill-timeout 30 loa_site.wsgi:application
     ;;
   settlement) exec python -m celery -A loa_site.celery worker -Q settlement -c 1 -n "settlement@%h" --without-mingle ;;
