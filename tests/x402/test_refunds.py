@@ -128,6 +128,20 @@ def test_a_refund_that_a_stranger_carries_is_booked_all_the_same(
     assert (refund.state, chain.balance_of(final.buyer.address)) == ("paid", before + 500)
 
 
+def test_a_refund_signed_before_the_key_was_changed_is_paid_all_the_same(
+    final: Member, chain: LocalChain, settings: Settings, relayer_away: Callable[[], None]
+) -> None:
+    before = chain.balance_of(final.buyer.address)
+    refund = Refund.objects.get(pk=ask(final, 500).json()["refund_id"])
+    settings.LOA = {**settings.LOA, "REFUND_PRIVATE_KEY": "0x" + "77" * 32}
+
+    relayer_away()
+    refunds.advance(refund)
+
+    assert finished(refund.pk, chain).state == "paid"
+    assert chain.balance_of(final.buyer.address) == before + 500
+
+
 def test_a_refund_the_chain_never_took_is_a_note_again_and_its_old_bytes_are_worth_nothing(
     final: Member, chain: LocalChain, settings: Settings, relayer_away: Callable[[], None]
 ) -> None:

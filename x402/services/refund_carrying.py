@@ -61,10 +61,10 @@ def keep_carrying(refund: Refund) -> None:
     """Let the relayer take it again when it was not carried yet, while the float can pay and the gas is worth it."""
     network, asset = refund_float.place_of(refund)
     try:
-        is_payable = refund_float.balance_on_chain(network, asset) >= refund.amount_micro_usdc
+        held = refund_float.balance_on_chain(network, asset, holder=refund.paid_from)
     except RpcFailure:
         return
-    if not is_payable:
+    if held < refund.amount_micro_usdc:
         return
     renewed = FacilitatedPayment.objects.filter(
         Q(state=FacilitatedState.ACCEPTED) | Q(state=FacilitatedState.SETTLEMENT_UNKNOWN),

@@ -101,9 +101,9 @@ def authorization_of(refund: Refund) -> Authorization:
     )
 
 
-def balance_on_chain(network: Network, asset: Asset) -> int:
-    """What the float holds now. Units: the asset's atomic unit. Raises NoRefundKey, RpcFailure."""
-    data = "0x" + tokens.balance_of(abi.address_of(address())).hex()
+def balance_on_chain(network: Network, asset: Asset, *, holder: str = "") -> int:
+    """What the float, or another holder, has now. Units: the asset's atomic unit. Raises NoRefundKey, RpcFailure."""
+    data = "0x" + tokens.balance_of(abi.address_of(holder or address())).hex()
     answer = rpc_of(network.caip2).call("eth_call", [{"to": asset.address, "data": data}, "latest"])
     try:
         return abi.read_word(bytes_of(answer), 0)
