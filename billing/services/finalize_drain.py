@@ -112,7 +112,7 @@ def _try_all(letters: Sequence[DeadLetter]) -> DrainReport:
 
 def _attempt_span(letter: DeadLetter) -> AbstractContextManager[None]:
     """The span of one attempt; `next_retry_at` is when it was due."""
-    facts = {
+    facts: dict[str, str | int] = {
         names.ATTEMPT: letter.attempt + 1,
         names.BILLING_ENTRY_ID: letter.entry_id or "",
         names.NEXT_RETRY_AT: letter.next_retry_at.isoformat(),

@@ -144,7 +144,7 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_DEFAULT_PRIORITY = 6  # of 0 (first) to 9
-CELERY_TASK_ROUTES = {
+CELERY_TASK_ROUTES: dict[str, dict[str, Any]] = {
     "x402.settle_due": {"queue": "settlement", "priority": 0},
     "billing.drain_finalize": {"priority": 0},
     "billing.deliver_webhooks": {"priority": 3},

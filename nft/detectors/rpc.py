@@ -7,7 +7,6 @@ say which are still there. A history too long for the node's limits is a failure
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from eth_typing import HexStr
 from web3 import Web3
 
 from nft.detectors.base import Budget
@@ -106,7 +105,7 @@ class RpcNFTDetector:
             part = candidates[start : start + CALLS_PER_AGGREGATE]
             calls = [(one.address, True, _question(one, wallet, number)) for one, number in part]
             data = AGGREGATE3 + self._codec.encode(["(address,bool,bytes)[]"], [calls])
-            document = {"to": self._multicalls[chain], "data": HexStr("0x" + data.hex())}
+            document = {"to": self._multicalls[chain], "data": "0x" + data.hex()}
             answer = self._nodes[chain].call("eth_call", [document, "latest"], timeout_seconds=budget.left_seconds())
             [results] = self._codec.decode(["(bool,bytes)[]"], bytes_of(answer))
             for (collection, number), (succeeded, returned) in zip(part, results, strict=True):
