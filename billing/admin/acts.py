@@ -97,7 +97,7 @@ class ActingAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             self._do(request, act, row=row, form=form)
             return HttpResponseRedirect(self._row_url(row))
-        return confirmation(request, self, act=act, back_url=self._row_url(row), form=form, subject=str(row))
+        return confirmation(request, self, act=act, back=Link(str(row), self._row_url(row)), form=form)
 
     def _row_url(self, row: Any) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])
@@ -126,7 +126,7 @@ def tell(request: HttpRequest, ask: Ask, perform: Callable[[], str], *, commits_
 
 
 def confirmation(
-    request: HttpRequest, page: ReadOnlyAdmin, *, act: Act, back_url: str, form: ReasonForm, subject: str
+    request: HttpRequest, page: ReadOnlyAdmin, *, act: Act, back: Link, form: ReasonForm
 ) -> TemplateResponse:
     """The page that asks once."""
     context = {
@@ -134,8 +134,8 @@ def confirmation(
         "title": act.title,
         "explanation": act.explanation,
         "confirm": act.title,
-        "subject": subject,
-        "back_url": back_url,
+        "subject": back.text,
+        "back_url": back.url,
         "form": form,
         "opts": page.opts,
     }

@@ -83,6 +83,11 @@ def state_label_of(row: Approval) -> str:
     return state_of("pending" if is_waiting(row) else "expired")
 
 
+def sum_of_approval(row: Approval) -> str:
+    """A fence has no amount; the database wants one all the same."""
+    return NOTHING if row.kind == JournalKind.FENCE_RESET else amount_of(row.amount, denomination=row.denomination)
+
+
 @admin.register(Approval)
 class ApprovalAdmin(ActingAdmin):
     """Newest first. Whoever asked cannot agree."""
@@ -120,7 +125,7 @@ class ApprovalAdmin(ActingAdmin):
     identifier = shown_as(lambda row: identifier_of(row.id), "approval")
     state_label = shown_as(state_label_of, "state")
     target_label = shown_as(lambda row: identifier_of(row.target), "about")
-    sum_label = shown_as(lambda row: amount_of(row.amount, denomination=row.denomination), "amount")
+    sum_label = shown_as(sum_of_approval, "amount")
     goes_to = shown_as(lambda row: identifier_of(row.destination), "goes to")
     checker = shown_as(lambda row: grant_of(row).checker if grant_of(row) else NOTHING, "second person")
     asked = shown_as(lambda row: moment_of(row.requested_at), "asked")

@@ -205,9 +205,8 @@ class DeadLetterAdmin(ActingAdmin):
         count = bulk_decisions.count_of(selection)
         words = f"{count:,} letters of the queue {queue} are {state} now; a worker decides about all of them."
         act = Act(act_name, BULK_WORDS[act_name], words, "billing.bulk_deadletter", lambda _row, _ask: "")
-        page: TemplateResponse = confirmation(
-            request, self, act=act, back_url=back_url, form=form, subject=f"{queue}, {state}"
-        )
+        back = Link(f"{queue}, {state}", back_url)
+        page: TemplateResponse = confirmation(request, self, act=act, back=back, form=form)
         return page
 
 
