@@ -1,8 +1,10 @@
 """The stock `openai` client against the site: chat, tools, streams, errors; by API key, by x402, with credit notes."""
 
+import json
 import re
 import runpy
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from inference.demo.server import demo_server
 from inference.domain.tokens import count_prompt_tokens, count_tokens
 from tests.factories.ledger import give_prepaid
 from tests.inference.callers import Caller
+from tests.inference.serving import ScriptedUpstream
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
 from x402.models import Payment
@@ -261,3 +264,25 @@ def model_without_tools() -> Iterator[str]:
     yield made.name
     Model.objects.filter(pk=made.pk).update(is_offered=False)
     catalogue.forget_snapshot()
+
+
+def test_the_clients_own_retry_of_a_lost_reply_is_charged_once_while_the_first_is_in_flight(
+    origin: str, caller: Caller, scripted: Callable[[Any], ScriptedUpstream]
+) -> None:
+    def thinks(handler: Any, asked: Any) -> None:
+        time.sleep(1.6)
+        body = json.dumps({"choices": [{"message": {"content": "Clay."}, "finish_reason": "stop"}]}).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    upstream = scripted(thinks)
+    patience = httpx2.Timeout(1.0)  # the client gives the first reply up, and asks again by itself
+    client = openai.OpenAI(base_url=f"{origin}/v1", api_key=caller.secret, max_retries=3, timeout=patience)
+
+    answer = client.chat.completions.create(**CHAT)
+
+    assert answer.choices[0].message.content == "Clay."
+    assert len(upstream.asked) == len(caller.payments) == 1
+    assert caller.balance == 100_000 - READ - 2 * count_tokens("Clay.")
