@@ -34,6 +34,7 @@ class LiveSite:
     variables: dict[str, str] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
 
     def __enter__(self) -> "LiveSite":
         self.start()
@@ -50,14 +51,15 @@ class LiveSite:
                 self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--no-ws"]
         command += ["--port", str(self.port), "--workers", "1", "--blocking-threads", "24", "--http", "1"]
-        self.process = subprocess.Popen(
-            [*command, "loa_site.wsgi:application"],
-            cwd=ROOT,
-            env=os.environ | self.variables,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with Path(os.devnull if self.log is None else self.log).open("ab") as output:
+            self.process = subprocess.Popen(
+                [*command, "loa_site.wsgi:application"],
+                cwd=ROOT,
+                env=os.environ | self.variables,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
