@@ -57,8 +57,8 @@ def test_the_document_is_served(generated):
 
 
 def test_the_reference_brings_no_inline_script_or_style():
-    page = Client().get("/docs/")
-    script = Client().get("/docs/?script=")
+    page = Client().get("/docs/try/")
+    script = Client().get("/docs/try/?script=")
 
     html = page.content.decode()
     assert page.status_code == 200
