@@ -59,6 +59,7 @@ TextName = Literal[
     "ANCHOR_PATH",
     "ANCHOR_KEY_FILE",
     "ANCHOR_SIGNER",
+    "ANCHOR_KMS_KEY",
     "POSTGRES_FAILOVER",
     "TIMELINE_FILE",
     "WEBHOOK_KEY",
@@ -227,10 +228,11 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "FINALIZE_DRAIN_PER_SECOND": 200,  # what a backlog may take of the ledger, so that new payments keep the rest
     "ANCHOR_PATH": "",  # a file outside the database, best on storage that cannot be rewritten
     "ANCHOR_KEY_FILE": "",
+    "ANCHOR_KMS_KEY": "",  # with billing.services.anchor_signers.KmsSigner: the id or ARN of a secp256k1 signing key
     "ANCHOR_SIGNER": "billing.services.anchor_signers.FileKeySigner",
     "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
     "BETA_BYPASS_ADDRESSES": (),  # wallets that are on the allowlist without a row
-    "ALCHEMY_API_KEY": "",  # read from the variable of this very name; empty: nodes are asked which tokens a wallet owns
+    "ALCHEMY_API_KEY": "",  # the variable has this very name; empty: nodes are asked which tokens a wallet owns
     "NFT_COLLECTIONS": {},  # by CAIP-19: {"eip155:8453/erc721:0x…": {"name": "…", "from_block": 1}}
     "NFT_CHAINS": {},  # chains beyond those we settle on: {"eip155:1": {"rpc_urls": ["…"], "alchemy_url": ""}}
     "NFT_DETECTION_CACHE_SECONDS": 300,  # what a wallet owns changes rarely; a choice is checked anew (plan 13.1)

@@ -1,4 +1,4 @@
-"""Who signs an anchored head: a key in a file, or any class with the same three names (a key service).
+"""Who signs an anchored head: a key in a file, a key in AWS KMS, or any class with the same three names.
 
 A key file holds a PEM private key of Ed25519, or `hmac:` and at least 64 hexadecimal digits. With Ed25519 whoever has
 the public key can check an anchor; with an HMAC only we can. The key is not in the database, so that whoever can
@@ -10,16 +10,21 @@ import hmac
 from pathlib import Path
 from typing import Final, Protocol
 
+from coincurve import PublicKey
+from coincurve.ecdsa import cdata_to_der, deserialize_compact
+from coincurve.utils import GROUP_ORDER_INT
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from django.utils.module_loading import import_string
 
 from billing.domain.errors import Refused
+from outbound import aws_kms
 from telemetry.configuration import loa
 
 HMAC_PREFIX: Final = "hmac:"
 HMAC_KEY_BYTES_MIN: Final = 32
+COMPACT_BYTES: Final = 64
 
 
 class AnchorsNotConfigured(Refused):
@@ -64,6 +69,39 @@ class FileKeySigner:
     def is_signed(self, digest: bytes, signature: bytes) -> bool:
         """Whether this key made the signature."""
         return self._signer.is_signed(digest, signature)
+
+
+class KmsSigner:
+    """Signs with the KMS key (ECC_SECG_P256K1) that LOA["ANCHOR_KMS_KEY"] names; whoever has its public half can check.
+
+    Raises AnchorsNotConfigured; signing and the first check raise KmsUnavailable while KMS does not answer.
+    """
+
+    def __init__(self) -> None:
+        self._key = loa("ANCHOR_KMS_KEY")
+        if not self._key:
+            raise AnchorsNotConfigured(setting="ANCHOR_KMS_KEY", reason="is not set")
+        self._public = PublicKey(aws_kms.public_point(self._key))
+
+    @property
+    def key_id(self) -> str:
+        """The kind of key and eight bytes of its fingerprint."""
+        return f"kms-secp256k1:{hashlib.sha256(self._public.format()).hexdigest()[:16]}"
+
+    def sign(self, digest: bytes) -> bytes:
+        """r and s, 32 bytes each, s in the lower half."""
+        r, s = aws_kms.sign_digest(self._key, digest)
+        return r.to_bytes(32, "big") + min(s, GROUP_ORDER_INT - s).to_bytes(32, "big")
+
+    def is_signed(self, digest: bytes, signature: bytes) -> bool:
+        """Whether this key made the signature."""
+        if len(signature) != COMPACT_BYTES:
+            return False
+        try:
+            encoded = cdata_to_der(deserialize_compact(signature))
+            return self._public.verify(encoded, digest, hasher=None)
+        except ValueError:
+            return False
 
 
 def configured_signer() -> Signer:

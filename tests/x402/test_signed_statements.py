@@ -1,31 +1,26 @@
 """Signed offers and receipts, and keys in files and in KMS (extension `offer-receipt`)."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA256
 from django.conf import settings as site
 from eth_account import Account
 from eth_account.messages import encode_typed_data
-from moto import mock_aws
-from moto.kms.utils import ECDSAPrivateKey
 from pytest_django.fixtures import Settings
 
 from outbound import aws_kms
+from tests.factories.kms import kms_key
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
-from x402.chain import signers
 from x402.chain.network_settings import networks
 from x402.chain.signers import KeyUnusable, signer_of
 from x402.chain.transactions import Fees, Signer, Unsigned
 from x402.models import Payment
 from x402.protocol import eip712, offer_receipt
+
+__all__ = ["kms_key"]  # a fixture is used by its name
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.paid_urls")]
 
@@ -137,32 +132,6 @@ class TestFiles:
         assert "1111" not in str(refused.value)
         with pytest.raises(KeyUnusable, match="cannot be read"):
             signer_of(f"file:{tmp_path / 'absent'}")
-
-
-@pytest.fixture
-def kms_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A secp256k1 key in a KMS that speaks like AWS's.
-
-    moto signs the hash of a message even where it is told that the message is a digest; AWS does not.
-    """
-
-    def sign_as_aws_does(key: ECDSAPrivateKey, message: bytes, _algorithm: str) -> bytes:
-        signature: bytes = key.private_key.sign(message, ec.ECDSA(Prehashed(SHA256())))
-        return signature
-
-    monkeypatch.setattr(ECDSAPrivateKey, "sign", sign_as_aws_does)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "t",
-        "AWS_SECRET_ACCESS_KEY": "t",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }.items():
-        monkeypatch.setitem(os.environ, name, value)
-    with mock_aws():
-        created = boto3.client("kms").create_key(KeySpec="ECC_SECG_P256K1", KeyUsage="SIGN_VERIFY")
-        aws_kms._client.cache_clear()
-        yield str(created["KeyMetadata"]["Arn"])
-    aws_kms._client.cache_clear()
-    signers.signer_of.cache_clear()
 
 
 class TestKms:

@@ -13,7 +13,10 @@ from billing.services.anchors import GENESIS, digest_of, take_anchor, take_ancho
 from billing.services.append_journal import append
 from billing.services.verification import verify_ledger
 from tests.factories import ledger
+from tests.factories.kms import kms_key
 from tests.factories.own_ledger import OwnLedger
+
+__all__ = ["kms_key"]  # a fixture is used by its name
 
 
 @pytest.fixture
@@ -176,3 +179,19 @@ def test_without_a_key_nothing_is_anchored(own_ledger: OwnLedger, settings: Lazy
         take_anchor()
 
     assert ledger.rows("SELECT id FROM billing.anchor") == []
+
+
+def test_an_anchor_signed_in_kms_is_checked_by_the_keys_public_half(
+    own_ledger: OwnLedger, outside: Path, settings: LazySettings, kms_key: str
+) -> None:
+    signer = "billing.services.anchor_signers.KmsSigner"
+    settings.LOA = {**settings.LOA, "ANCHOR_SIGNER": signer, "ANCHOR_KMS_KEY": kms_key}
+    append([ledger.suspense_journal(5)])
+
+    anchor = take_anchor()
+
+    assert configured_signer().key_id.startswith("kms-secp256k1:")
+    assert configured_signer().is_signed(anchor.digest, anchor.signature)
+    assert not configured_signer().is_signed(bytes(32), anchor.signature)
+    assert not configured_signer().is_signed(anchor.digest, bytes(64))
+    assert verify_ledger().is_clean
