@@ -96,9 +96,7 @@ def deferral_of(call: PaidCall) -> Journal:
     return Journal(
         kind=JournalKind.FINALIZE_DEFERRED,
         key=f"deferred:{call.entry_id}",
-        entry_moves=tuple(
-            EntryMove(call.entry_id, start, end, cost=COST) for start, end in itertools.pairwise(path)
-        ),
+        entry_moves=tuple(EntryMove(call.entry_id, start, end, cost=COST) for start, end in itertools.pairwise(path)),
     )
 
 

@@ -40,7 +40,11 @@ def test_everything_beat_asks_for_exists_and_expires_before_it_piles_up() -> Non
 
 
 def test_tasks_take_no_arguments_so_that_rows_decide() -> None:
-    takers = [name for name, task in our_tasks().items() if name in json.loads(NAMES.read_text()) and task.run.__code__.co_argcount]
+    takers = [
+        name
+        for name, task in our_tasks().items()
+        if name in json.loads(NAMES.read_text()) and task.run.__code__.co_argcount
+    ]
 
     assert takers == []
 
