@@ -10,6 +10,8 @@ from typing import Any, Final
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from loa_site.agent_operation import SCHEMAS as AGENT_SCHEMAS
+from loa_site.agent_operation import agent_operation
 from loa_site.openai_schema import OPENAI_SCHEMAS, openai_paths
 from loa_site.purchase_operation import SCHEMAS as PURCHASE_SCHEMAS
 from loa_site.purchase_operation import purchase_operation
@@ -146,12 +148,14 @@ class DocsView(SpectacularSwaggerSplitView):
 
 def add_paid_operations(result: Json, **_generator: Any) -> Json:
     """Add the paid operations, the problem schema, and a problem answer to every operation. Changes `result`."""
-    result.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS | PURCHASE_SCHEMAS | OPENAI_SCHEMAS)
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(SCHEMAS | PURCHASE_SCHEMAS | OPENAI_SCHEMAS | AGENT_SCHEMAS)
     paths = result.setdefault("paths", {})
     paths["/api/v1/x402/invoke"] = {"post": _invoke("invoke", "Buy an answer")}
     paths["/api/v1/pay/chat"] = {"post": _invoke("pay_chat", "Buy an answer (another name of invoke)")}
     paths["/api/v1/x402/quote"] = {"post": _quote()}
     paths |= openai_paths(_paid)
+    paths["/api/v1/agent/chat"] = {"post": agent_operation(_paid)}
     paths["/api/v1/credits/purchase"] = {"post": purchase_operation(_problem)}
     for operations in paths.values():
         for operation in operations.values():

@@ -18,6 +18,7 @@ api_v1 = [
     path("", include("accounts.api.key_urls")),
     path("admin/", include("accounts.api.access_urls")),
     path("", include("inference.api.urls")),
+    path("", include("nft.api.urls")),
     path("", include("x402.api.urls")),
     path("", include("loa_site.gates.urls")),
 ]

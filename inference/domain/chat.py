@@ -57,7 +57,8 @@ class ChatRequest:
     """What was asked; `model` and `max_tokens` are None where the buyer left the choice to us.
 
     `tools` and `options` (temperature, stop …) go to the upstream as they came. `own_key` is the id of a key of the
-    buyer's own, where the upstream shall be paid by the buyer (BYOK).
+    buyer's own, where the upstream shall be paid by the buyer (BYOK). `reserved_tokens` is room for a text that is put
+    before the messages later; none is sent to an upstream. Units: tokens.
     """
 
     messages: tuple[Message, ...]
@@ -68,11 +69,12 @@ class ChatRequest:
     is_stream: bool = False
     includes_usage: bool = False
     own_key: str = ""
+    reserved_tokens: int = 0
 
     @property
     def input_tokens(self) -> int:
         """Tokens a model reads for this request, by our own count: its turns, its tools and the form it asks for."""
-        read = count_prompt_tokens(message.read_text for message in self.messages)
+        read = self.reserved_tokens + count_prompt_tokens(message.read_text for message in self.messages)
         forms = [*self.tools, *(value for value in self.options.values() if isinstance(value, dict))]
         return read + sum(count_tokens(canonical_bytes(form).decode()) for form in forms)
 

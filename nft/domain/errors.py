@@ -53,3 +53,63 @@ class OwnershipChanged(NftError):
     """Raised when the wallet owned the token before and does not now."""
 
     code = "ownership_changed"
+
+
+class SeveralOwners(NftError):
+    """Raised when an agent is asked for a token that several wallets may own at once (ERC-1155)."""
+
+    code = "invalid_token"
+
+
+class InvalidPersonality(NftError):
+    """Raised when a personality's name, voice, domains or instructions are not acceptable."""
+
+    code = "invalid_parameters"
+
+
+class InstructionsRefused(NftError):
+    """Raised when a holder's words are an attack rather than a style."""
+
+    code = "instructions_refused"
+
+
+class PersonalityNotFound(NftError):
+    """Raised when a token has no personality yet."""
+
+    code = "personality_not_found"
+
+
+class PersonalityExists(NftError):
+    """Raised when a personality is to be created and is there already."""
+
+    code = "personality_exists"
+
+
+class VersionNotFound(NftError):
+    """Raised when a personality never had that version."""
+
+    code = "version_not_found"
+
+
+class VersionConflict(NftError):
+    """Raised when something was changed since the caller read it: nothing is overwritten."""
+
+    code = "version_conflict"
+
+
+class OnboardingNotFound(NftError):
+    """Raised when the account has no onboarding of that id; others' are not there either."""
+
+    code = "onboarding_not_found"
+
+
+class WrongStep(NftError):
+    """Raised when a step of the wizard is not to be done now."""
+
+    code = "wrong_state"
+
+
+class CreditMissing(NftError):
+    """Raised when the ledger holds no credit for a holder who wants to go on with credit."""
+
+    code = "insufficient_credit"

@@ -68,6 +68,7 @@ def mint(chain: LocalChain) -> Callable[..., None]:
         abi = contracts.load("LocalAgents" if contract == AGENTS else "LocalPasses").abi
         address = Web3.to_checksum_address(contract)
         target = Web3().eth.contract(address=address, abi=abi)
-        chain.send_from(sender.key.hex(), address, target.encode_abi(name, list(arguments)))
+        given = [Web3.to_checksum_address(one) if isinstance(one, str) else one for one in arguments]
+        chain.send_from(sender.key.hex(), address, target.encode_abi(name, given))
 
     return call

@@ -1,0 +1,1 @@
+"""The holders' side over HTTP."""

@@ -1,0 +1,175 @@
+"""The wizard over HTTP, below `/api/v1/onboarding/`. Every change answers with the whole state."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from nft.api.access import HolderView, holder_of
+from nft.api.serializers import (
+    CompletedSerializer,
+    ConfigureSerializer,
+    CreditsSerializer,
+    DetectSerializer,
+    OnboardingSerializer,
+    SelectSerializer,
+    StartSerializer,
+    VersionedSerializer,
+)
+from nft.domain.personality import Traits, traits_of
+from nft.models import OnboardingSession
+from nft.services import onboarding
+from nft.services.agents import agent_token
+
+TAGS = ["onboarding"]
+
+
+class OnboardingView(HolderView):
+    """A step of the wizard: for wallets that were let in, while the wizard is on."""
+
+    feature = "onboarding"
+    is_for_listed = True
+
+
+class StartView(OnboardingView):
+    """`POST /api/v1/onboarding/start`."""
+
+    @extend_schema(
+        operation_id="start_onboarding",
+        summary="Begin an onboarding, or go on with the unfinished one",
+        request=StartSerializer,
+        responses={200: OnboardingSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request) -> Response:
+        """The wallet's session."""
+        _values(StartSerializer, request)
+        return _answer(onboarding.start(holder_of(request)))
+
+
+class OneOnboardingView(OnboardingView):
+    """`GET /api/v1/onboarding/{session_id}`."""
+
+    @extend_schema(
+        operation_id="get_onboarding", summary="How far it has come", responses={200: OnboardingSerializer}, tags=TAGS
+    )
+    def get(self, request: Request, session_id: str) -> Response:
+        """The state."""
+        return _answer(onboarding.session_of(holder_of(request), session_id))
+
+
+class DetectView(OnboardingView):
+    """`POST …/detect-nfts`."""
+
+    @extend_schema(
+        operation_id="onboarding_detect_nfts",
+        summary="Look for the wallet's tokens",
+        description="May be done again at any time before the end. 503 when nobody can say what the wallet owns.",
+        request=DetectSerializer,
+        responses={200: OnboardingSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        """Scan."""
+        wish = _values(DetectSerializer, request)
+        who = holder_of(request)
+        return _answer(onboarding.detect(who, session_id, version=wish["version"], is_fresh=wish["refresh"]))
+
+
+class SelectView(OnboardingView):
+    """`POST …/select-nft`."""
+
+    @extend_schema(
+        operation_id="onboarding_select_nft",
+        summary="Choose a token",
+        description="The chain is asked whether the wallet owns it now.",
+        request=SelectSerializer,
+        responses={200: OnboardingSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        """Choose."""
+        wish = _values(SelectSerializer, request)
+        token = agent_token(wish["collection"], wish["token_id"], chain=wish["chain"])
+        return _answer(onboarding.select(holder_of(request), session_id, token, version=wish["version"]))
+
+
+class PersonalityStepView(OnboardingView):
+    """`POST …/personality`."""
+
+    @extend_schema(
+        operation_id="onboarding_personality",
+        summary="Give the agent its personality",
+        description="Ownership is asked of the chain again: 403 `ownership_changed` when the token was sold meanwhile.",
+        request=ConfigureSerializer,
+        responses={200: OnboardingSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        """Create or update it."""
+        wish = _values(ConfigureSerializer, request)
+
+        def make_traits(name: str) -> Traits:
+            return traits_from(wish, name=name)
+
+        make = None if wish["skip"] else make_traits
+        return _answer(onboarding.configure(holder_of(request), session_id, make, version=wish["version"]))
+
+
+class CreditsView(OnboardingView):
+    """`POST …/credits`."""
+
+    @extend_schema(
+        operation_id="onboarding_credits",
+        summary="Go on with the credit the ledger holds, or without",
+        request=CreditsSerializer,
+        responses={200: OnboardingSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        """Look into the ledger."""
+        wish = _values(CreditsSerializer, request)
+        who = holder_of(request)
+        moved = onboarding.settle_credit(who, session_id, version=wish["version"], goes_without=wish["skip"])
+        return _answer(moved)
+
+
+class CompleteView(OnboardingView):
+    """`POST …/complete`."""
+
+    @extend_schema(
+        operation_id="onboarding_complete",
+        summary="Bring the agent to life",
+        description="Done twice is done once.",
+        request=VersionedSerializer,
+        responses={200: CompletedSerializer},
+        tags=TAGS,
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        """Finish."""
+        wish = _values(VersionedSerializer, request)
+        done = onboarding.complete(holder_of(request), session_id, version=wish["version"])
+        answer = {"redirect_url": f"/agent/{done.collection}/{done.token_id}", "state": onboarding.state_of(done)}
+        return Response(CompletedSerializer(answer).data)
+
+
+def traits_from(wish: dict[str, Any], *, name: str) -> Traits:
+    """Checked traits of a form that TraitsSerializer has read; `name` where it names none."""
+    return traits_of(
+        wish.get("name", name),
+        voice=wish["voice"],
+        expertise_domains=wish["expertise_domains"],
+        custom_instructions=wish["custom_instructions"],
+    )
+
+
+def _values(form: type[StartSerializer] | type[VersionedSerializer], request: Request) -> dict[str, Any]:
+    read = form(data=request.data)
+    read.is_valid(raise_exception=True)
+    values: dict[str, Any] = read.validated_data
+    return values
+
+
+def _answer(session: OnboardingSession) -> Response:
+    return Response(OnboardingSerializer(onboarding.state_of(session)).data)
