@@ -7,7 +7,7 @@ ONCE ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve stop reset test attacks services services-stop lock contracts \
+.PHONY: help setup demo serve stop reset test attacks fuzz services services-stop lock contracts \
 	check format lint types layers migrations openapi openapi-diff deploy dependencies docs terraform
 
 help: ## list the targets
@@ -33,6 +33,9 @@ test: setup ## the whole test suite on real services; ARGS="tests/billing -k fen
 
 attacks: setup ## the published attacks on x402, on real services; prints leakage, loss and wasted work
 	@LOA_WAIT_SECONDS=8 $(PYTHON) -m loa_site.local test tests/attacks -m attacks $(ARGS)
+
+fuzz: setup ## broken input at every parser and every documented operation; ARGS=--long for a million headers
+	@LOA_WAIT_SECONDS=8 $(PYTHON) -m loa_site.local test tests/fuzz -m fuzz -s $(ARGS)
 
 services: setup ## leave Postgres, Redis and the chain running for `test --reuse`
 	@$(PYTHON) -m loa_site.local services --keep
