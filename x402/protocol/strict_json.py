@@ -153,7 +153,7 @@ def _exact_number(text: str) -> int | float:
     if abs(exact.adjusted()) > MAX_EXPONENT:
         raise InvalidJson("a number has an exponent out of range")
     if exact == exact.to_integral_value():
-        return int(exact)
+        return _exact_integer(format(exact, ".0f"))  # `1e300` too has a limit: what was read can be read again
     nearest = float(text)
     if Decimal(repr(nearest)) != exact:
         raise InvalidJson("a number has more digits than a double can hold")

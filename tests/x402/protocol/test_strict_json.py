@@ -45,6 +45,7 @@ def test_a_number_is_what_it_is_worth(text, value):
         "-Infinity",
         "1e400",
         "1e-400",
+        "1e128",
         "0.1000000000000000055",
         "9" * 129,
         "01",
