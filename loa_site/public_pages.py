@@ -14,7 +14,7 @@ from telemetry.configuration import loa
 from waitlist.pages.joining import form_facts
 
 SECURITY_TXT_LIFETIME: Final = timedelta(days=180)
-CLOSED_TO_ROBOTS: Final = ("/admin/", "/account/", "/api/", "/v1/", "/facilitator/", "/waitlist/place/")
+CLOSED_TO_ROBOTS: Final = ("/admin/", "/account/", "/onboarding/", "/api/", "/v1/", "/facilitator/", "/waitlist/place/")
 
 # Remembers a language and nothing else, and only when asked: no CSRF token, so that the public pages need no cookie.
 choose_language = csrf_exempt(set_language)

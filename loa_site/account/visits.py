@@ -20,6 +20,10 @@ from telemetry.configuration import loa
 
 COOKIE: Final = "loa_account"
 PATH: Final = "/account/"
+# The holders' pages have a cookie of their own with the same secret, because a cookie has one path.
+HOLDER_COOKIE: Final = "loa_holder"
+HOLDER_PATH: Final = "/onboarding/"
+COOKIES: Final = ((COOKIE, PATH), (HOLDER_COOKIE, HOLDER_PATH))
 
 Arguments = ParamSpec("Arguments")
 OwnView = Callable[Concatenate[HttpRequest, SignedIn, Arguments], HttpResponse]
@@ -29,7 +33,7 @@ View = Callable[Concatenate[HttpRequest, Arguments], HttpResponse]
 def visitor_of(request: HttpRequest) -> SignedIn | None:
     """Who looks, or None."""
     try:
-        return signed_in_by_refresh(request.COOKIES.get(COOKIE, ""))
+        return signed_in_by_refresh(request.COOKIES.get(COOKIE) or request.COOKIES.get(HOLDER_COOKIE, ""))
     except SessionRefused:
         return None
 
@@ -48,24 +52,26 @@ def own(view: OwnView[Arguments]) -> View[Arguments]:
 
 
 def begin(pair: TokenPair) -> HttpResponse:
-    """The answer to a sign-in: the cookie, and the way to the page."""
+    """The answer to a sign-in: the cookies, and the way to the page."""
     answer = see("account")
-    answer.set_cookie(
-        COOKIE,
-        pair.refresh_token,
-        max_age=loa("SESSION_REFRESH_SECONDS"),
-        path=PATH,
-        secure=settings.SESSION_COOKIE_SECURE,
-        httponly=True,
-        samesite="Lax",
-    )
+    for name, path in COOKIES:
+        answer.set_cookie(
+            name,
+            pair.refresh_token,
+            max_age=loa("SESSION_REFRESH_SECONDS"),
+            path=path,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
     return answer
 
 
 def end() -> HttpResponse:
     """The answer to a sign-out."""
     answer = see("account")
-    answer.delete_cookie(COOKIE, path=PATH, samesite="Lax")
+    for name, path in COOKIES:
+        answer.delete_cookie(name, path=path, samesite="Lax")
     return answer
 
 

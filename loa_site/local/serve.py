@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from loa_site.local import binaries, databases, ports, process, run_file, site
+from loa_site.local import agents, binaries, databases, ports, process, run_file, site
 from loa_site.local.errors import LocalStackError
 from loa_site.local.local_secrets import local_secrets
 from loa_site.local.stack import HOME, LocalStack, recorded_processes, write_private
@@ -117,6 +117,8 @@ class LocalSite:
         began = time.monotonic()
         say("Starting Postgres, Redis and the chain …")
         self.stack.start()
+        if "chain" not in self.stack.external:
+            agents.mint_missing(self.stack.chain)
         servers, secrets = site.servers_of(self.stack), local_secrets(FOLDER)
         environment = site.variables(servers, secrets=secrets, port=self.port)
         write_private(FOLDER / "environment.json", json.dumps(environment, indent=2))

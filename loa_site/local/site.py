@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loa_site.local import ports, process, wallets
+from loa_site.local import agents, ports, process, wallets
 from loa_site.local.stack import HOME, LocalStack
 
 ADMIN_USER = "admin"
@@ -63,6 +63,8 @@ def variables(servers: Servers, *, secrets: Mapping[str, str], port: int) -> dic
         "LOA_API_KEY_PEPPER": secrets["pepper"],
         "LOA_STREAM_DRAIN_SECONDS": "4",  # whoever stops a local site waits for it
         "LOA_WEBHOOK_KEY": secrets["webhook_key"],
+        "LOA_NFT_COLLECTIONS": agents.collections(),
+        "LOA_BETA_BYPASS_ADDRESSES": agents.listed(),
         "LOA_FACILITATOR_ANONYMOUS_PER_MINUTE": str(LOCAL_RATE_LIMIT),
         "LOA_RATE_LIMITS": "{" + ", ".join(f'"{name}": {LOCAL_RATE_LIMIT}' for name in LIMITED) + "}",
     }

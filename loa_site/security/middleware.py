@@ -35,6 +35,7 @@ PRIVATE_PREFIXES: Final = (
     "/facilitator/",
     "/admin/",
     "/account/",
+    "/onboarding/",
     "/metrics",
     "/health",
     "/livez",

@@ -51,7 +51,7 @@ class WalletTokensSerializer(serializers.Serializer[Any]):
 
     wallet = serializers.CharField()
     nfts = OwnedTokenSerializer(many=True, source="tokens")
-    source = serializers.CharField(help_text="Who said so: `alchemy`, `rpc_fallback`, both, or `none`.")
+    answered_by = serializers.CharField(source="source", help_text="`alchemy`, `rpc_fallback`, both, or `none`.")
     cached = serializers.BooleanField(source="is_cached")
 
 

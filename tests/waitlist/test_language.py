@@ -10,7 +10,10 @@ from django.test import Client
 from tests.architecture.tracked import ROOT
 
 CATALOGUE = ROOT / "locale" / "de" / "LC_MESSAGES" / "django"
-PAGES = ("templates/waitlist", "templates/account", "templates/landing.html", "templates/base.html", "templates/errors")
+PAGES = (
+    *("templates/waitlist", "templates/account", "templates/agents", "templates/landing.html", "templates/base.html"),
+    "templates/errors",
+)
 TRANSLATE = re.compile(r"""{% translate (?:"([^"]+)"|'([^']+)') %}""")
 MARKED = re.compile(r'(?<![\w.])_\(\s*"([^"]+)"\s*\)')
 ENTRY = re.compile(r'^msgid (".*")\nmsgstr (".*")$', re.MULTILINE)
@@ -20,6 +23,7 @@ def texts_of_pages() -> set[str]:
     files = [path for name in PAGES for path in _files(ROOT / name)]
     found = {text for path in files for pair in TRANSLATE.findall(path.read_text()) for text in pair if text}
     code = [*(ROOT / "waitlist" / "pages").glob("*.py"), *(ROOT / "loa_site" / "account").glob("*.py")]
+    code += (ROOT / "loa_site" / "agents").glob("*.py")
     return found | {text for path in code for text in MARKED.findall(path.read_text())}
 
 
