@@ -32,6 +32,12 @@ READABLE = (
     "/api/v1/byok/keys",
     "/api/v1/admin/feature-flags",
     "/api/v1/admin/allowlist",
+    "/api/v1/onboarding/{}",
+    "/api/v1/nft/{}/7/personality",
+    "/api/v1/nft/0x0000000000000000000000000000000000a6e475/{}/personality",
+    "/api/v1/identity/wallet/{}/nfts",
+    "/agent/{}/7",
+    "/onboarding/",
     "/v1/models",
     "/v1/models/{}",
     "/livez",
@@ -54,6 +60,10 @@ WRITABLE = (
     "/api/v1/byok/keys",
     "/api/v1/admin/feature-flags",
     "/api/v1/admin/allowlist",
+    "/api/v1/onboarding/start",
+    "/api/v1/onboarding/onb_x/personality",
+    "/api/v1/nft/0x0000000000000000000000000000000000a6e475/7/personality",
+    "/api/v1/agent/chat",
     "/v1/chat/completions",
 )
 QUERY_NAMES = st.sampled_from(["cursor", "limit", "lang", "version", "script", "format", "page"])
