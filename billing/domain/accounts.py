@@ -123,9 +123,12 @@ def receivable(wallet: str) -> str:
     return f"system:receivable:{wallet.lower()}"
 
 
+RECEIVED = "treasury:usdc_received:"  # how every account begins that money from a chain arrives at
+
+
 def treasury(*, network: str, asset_address: str, pay_to: str) -> str:
     """Money on chain at one address, in one contract, on one network: comparable with the chain (R33)."""
-    return f"treasury:usdc_received:{network}:{asset_address.lower()}:{pay_to.lower()}"
+    return f"{RECEIVED}{network}:{asset_address.lower()}:{pay_to.lower()}"
 
 
 def refund_float(*, network: str, asset_address: str, address: str) -> str:

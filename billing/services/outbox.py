@@ -32,6 +32,7 @@ FORGOTTEN_MAX: Final = 1_000
 
 _TOLD: Final = (
     JournalKind.X402_SETTLED,
+    JournalKind.CREDIT_MINT,
     JournalKind.BILLING_COMMIT,
     JournalKind.BILLING_RESERVE,
     JournalKind.BILLING_VOID,
@@ -211,7 +212,9 @@ def _told(cursor: Any, *, stream: int, start: int, end: int) -> list[_Told]:
 
 def _events_of(journal: _Told) -> Iterator[_Event]:
     correlation = journal.correlation_id
-    if journal.kind == JournalKind.X402_SETTLED:
+    # A purchase is settled by the journal that mints its credit; credit that nobody paid on a chain has no payment.
+    is_purchase = journal.kind == JournalKind.CREDIT_MINT and journal.metadata.get("payment_id")
+    if journal.kind == JournalKind.X402_SETTLED or is_purchase:
         payload = _settled(journal)
         yield _Event(EventType.PAYMENT_SETTLED, f"settled:{journal.id}", payload, correlation)
     if journal.kind == JournalKind.CREDIT_NOTE_REFUND_PAID:
@@ -231,9 +234,10 @@ def _events_of(journal: _Told) -> Iterator[_Event]:
 
 
 def _settled(journal: _Told) -> dict[str, object]:
-    amount, denomination = next((amount, denomination) for _, denomination, amount, _ in journal.postings if amount > 0)
+    arrived = [posting for posting in journal.postings if posting[0].startswith(accounts.RECEIVED)]
+    _, denomination, amount, _ = arrived[0]
     chain = {name: journal.metadata.get(name) for name in ("payment_id", "tx_hash", "block_number", "log_index")}
-    return {**chain, "denomination": denomination, "amount": str(amount), "settled_at": journal.recorded_at}
+    return {**chain, "denomination": denomination, "amount": str(-amount), "settled_at": journal.recorded_at}
 
 
 def _refund(journal: _Told) -> dict[str, object]:

@@ -12,10 +12,13 @@ from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
 from tests.x402.permit2_buyer import EXACT_PROXY, PERMIT2, approve, offer_of, permit_header
+from x402.facilitators.due_payments import GAS_PER_PERMIT2
 from x402.models import ChainTransaction, ConsumedLog, Payment, SettlementAttempt
 from x402.services import settler
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.paid_urls")]
+
+TRANSACTION_GAS = 21_000
 
 
 @pytest.fixture
@@ -69,6 +72,8 @@ def test_a_permit_pays_for_a_call_and_the_row_says_which_log_paid(
     [transfer] = [log for log in receipt["logs"] if log["address"] == contracts.USDC_ADDRESS.lower()]
     assert int(transfer["logIndex"], 16) == payment.log_index
     assert receipt["to"] == EXACT_PROXY.lower()
+    # What a batch reserves for such a call is what its first use really takes, with the transaction around it left out.
+    assert int(receipt["gasUsed"], 16) - TRANSACTION_GAS < GAS_PER_PERMIT2
 
 
 def test_the_payers_retry_of_a_permit_gets_the_stored_answer_for_nothing(approved: Callable[[int], Buyer]) -> None:

@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from accounts.services.account_of_wallet import account_id_of_wallet
 from billing.domain import accounts
+from billing.models import OutboxEvent
 from billing.selectors import credit_notes, journals
 from billing.selectors.balances import balance_of
+from billing.services import outbox
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
 from tests.x402.purchasing import PURCHASE, Member, buy, new_key, prepaid_of
@@ -77,6 +79,18 @@ def test_bought_credit_pays_a_call_by_key(member: Member) -> None:
     charged = int(receipt_of(response)["extensions"]["loa"]["charged_micro_usdc"])
     assert charged > 0
     assert member.prepaid == 5_000_000 - charged
+
+
+def test_a_purchase_is_told_to_webhooks_as_a_settled_payment(member: Member) -> None:
+    response = buy(member.buyer, {"pack": 500}, key=new_key(), headers=member.bearer)
+    payment_id = receipt_of(response)["extensions"]["loa"]["payment_id"]
+
+    while outbox.relay_journals():
+        pass
+
+    told = OutboxEvent.objects.filter(type="payment.settled", payload__payment_id=payment_id)
+    [event] = [one.payload for one in told]
+    assert (event["amount"], event["denomination"]) == ("5000000", USDC)
 
 
 def test_a_named_key_credits_its_account_whoever_pays(member: Member, new_buyer: Callable[[int], Buyer]) -> None:
