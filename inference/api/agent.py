@@ -8,20 +8,19 @@ import structlog
 from django.http import HttpResponse, JsonResponse
 
 from accounts.services import feature_flags
-from inference.api.paid import PaidHttpRequest, takes_json_posts
+from inference.api.paid import PaidHttpRequest, charge_for, takes_json_posts
 from inference.domain.agent_chat import AgentMessage, parse_agent_message
 from inference.domain.chat import ChatRequest
 from inference.domain.errors import UpstreamError
 from inference.services.agents import agent_of, priced_chat
 from inference.services.completion import PaidCompletion, complete_order
-from inference.services.orders import PaidOrder, order_of
+from inference.services.orders import order_of
 from inference.services.pricing import ChatPrice
-from inference.services.usage import Consumed, record_usage
 from nft.domain.personality import system_prompt
 from nft.models import Personality
 from telemetry import names
 from telemetry.problem import problem_response
-from x402.paywall import PaidContext, requires_payment
+from x402.paywall import requires_payment
 from x402.protocol.errors import UnpriceableRequest
 
 log = structlog.get_logger(__name__)
@@ -51,32 +50,7 @@ def agent_chat(request: PaidHttpRequest) -> HttpResponse:
     except UpstreamError as failure:
         log.warning(names.UPSTREAM_FAILED, upstream=failure.upstream, code=failure.code, reason=failure.reason)
         return problem_response("upstream_failed", detail="The model behind this agent gave no usable answer.")
-    return JsonResponse(_answer(message, personality, made) | {"billing": _charge(paid, order, made)})
-
-
-def _charge(paid: PaidContext, order: PaidOrder, made: PaidCompletion) -> dict[str, object]:
-    paid.charge(made.cost_micro_usdc)
-    charged = min(made.cost_micro_usdc, paid.maximum_micro_usdc)
-    consumed = Consumed(
-        payment_id=paid.payment_id,
-        account_id=paid.account_id,
-        order=order,
-        upstream=made.upstream,
-        metered=made.metered,
-        finish_reason=made.finish_reason,
-        charged_micro_usdc=charged,
-    )
-    record_usage(consumed)
-    paid.describe(consumed.facts())
-    return {
-        "payment_id": paid.payment_id,
-        "model": made.model,
-        "usage": {"input_tokens": made.usage.input_tokens, "output_tokens": made.usage.output_tokens},
-        "price_version": paid.price_version,
-        "quoted_micro_usdc": str(paid.maximum_micro_usdc),
-        "charged_micro_usdc": str(charged),
-        "change_micro_usdc": str(paid.maximum_micro_usdc - charged),
-    }
+    return JsonResponse(_answer(message, personality, made) | {"billing": charge_for(paid, order, made)})
 
 
 def _answer(message: AgentMessage, personality: Personality, made: PaidCompletion) -> dict[str, object]:

@@ -16,9 +16,12 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts import throttles
+from inference.domain.chat import parse_chat_request
 from inference.domain.errors import UpstreamError
-from inference.services.completion import complete
+from inference.services.completion import PaidCompletion, complete_order
+from inference.services.orders import PaidOrder, order_of
 from inference.services.pricing import ChatPrice
+from inference.services.usage import Consumed, record_usage
 from telemetry import names
 from telemetry.problem import problem_response
 from x402.paywall import PaidContext, requires_payment
@@ -67,28 +70,39 @@ def invoke(request: PaidHttpRequest) -> HttpResponse:
     """Answer the chat that was paid for and report its actual cost; an upstream's failure is failed work."""
     paid = request.x402
     try:
-        completion = complete(paid.json, price_version=paid.price_version)
+        order = order_of(parse_chat_request(paid.json), price_version=paid.price_version)
+        made = complete_order(order)
     except UpstreamError as failure:
         log.warning(names.UPSTREAM_FAILED, upstream=failure.upstream, code=failure.code, reason=failure.reason)
         return problem_response("upstream_failed", detail="The model behind this endpoint gave no usable answer.")
-    paid.charge(completion.cost_micro_usdc)
-    charged = min(completion.cost_micro_usdc, paid.maximum_micro_usdc)
-    return JsonResponse(
-        {
-            "answer": completion.answer,
-            "model": completion.model,
-            "finish_reason": completion.finish_reason,
-            "usage": {
-                "input_tokens": completion.usage.input_tokens,
-                "output_tokens": completion.usage.output_tokens,
-            },
-            "payment_id": paid.payment_id,
-            "price_version": paid.price_version,
-            "quoted_micro_usdc": str(paid.maximum_micro_usdc),
-            "charged_micro_usdc": str(charged),
-            "change_micro_usdc": str(paid.maximum_micro_usdc - charged),
-        }
+    said = {"answer": made.answer, "finish_reason": made.finish_reason}
+    return JsonResponse(said | charge_for(paid, order, made))
+
+
+def charge_for(paid: PaidContext, order: PaidOrder, made: PaidCompletion) -> dict[str, object]:
+    """Charge the paid call, at most its maximum, write it down for `/api/v1/usage`, and say what it came to."""
+    paid.charge(made.cost_micro_usdc)
+    charged = min(made.cost_micro_usdc, paid.maximum_micro_usdc)
+    consumed = Consumed(
+        payment_id=paid.payment_id,
+        account_id=paid.account_id,
+        order=order,
+        upstream=made.upstream,
+        metered=made.metered,
+        finish_reason=made.finish_reason,
+        charged_micro_usdc=charged,
     )
+    record_usage(consumed)
+    paid.describe(consumed.facts())
+    return {
+        "payment_id": paid.payment_id,
+        "model": made.model,
+        "usage": {"input_tokens": made.usage.input_tokens, "output_tokens": made.usage.output_tokens},
+        "price_version": paid.price_version,
+        "quoted_micro_usdc": str(paid.maximum_micro_usdc),
+        "charged_micro_usdc": str(charged),
+        "change_micro_usdc": str(paid.maximum_micro_usdc - charged),
+    }
 
 
 @takes_json_posts

@@ -7,7 +7,7 @@ from django.conf import settings as site
 
 from billing.selectors import credit_notes
 from inference.domain.tokens import count_prompt_tokens, count_tokens
-from inference.models import Model
+from inference.models import CallUsage, Model
 from inference.selectors import catalogue
 from inference.services.price_versions import publish_price, revoke_price
 from telemetry.identifiers import new_id
@@ -64,7 +64,10 @@ def test_a_kept_quote_is_paid_and_only_the_tokens_used_are_charged(buyer, chain)
     [note] = credit_notes.notes_of(buyer.address)
     assert (note.kind, note.remaining) == ("change", quoted - charged)
     assert chain.balance_of(buyer.address) == 1_000_000 - quoted
-    assert Payment.objects.get(pk=answer["payment_id"]).correlation_id == quote["quote_id"]
+    payment = Payment.objects.get(pk=answer["payment_id"])
+    assert payment.correlation_id == quote["quote_id"]
+    [usage] = CallUsage.objects.filter(payment_id=payment.pk)
+    assert (usage.account_id, usage.charged_micro_usdc) == (payment.account_id, charged)
 
 
 def test_the_alias_is_an_address_of_its_own(buyer):
