@@ -26,6 +26,8 @@ BALANCE_OF: Final = Web3.keccak(text="balanceOf(address,uint256)")[:4]
 AGGREGATE3: Final = Web3.keccak(text="aggregate3((address,bool,bytes)[])")[:4]
 LOG_CALLS_MAX: Final = 40  # a node that answers only short ranges is not the place to read a long history from
 CALLS_PER_AGGREGATE: Final = 200
+RECENT_BLOCKS: Final = 50_000  # about a day of Base
+TRANSFERS_LOOKED_AT: Final = 20
 WORD_BYTES: Final = 32
 
 Candidate = tuple[Collection, int]
@@ -69,6 +71,26 @@ class RpcNFTDetector:
             raise DetectorFailed("a node's answer cannot be read") from error
         return found[0] if found else None
 
+    def latest_holder(self, collection: Collection, budget: Budget) -> tuple[str, int] | None:
+        """A wallet that owns a token of an ERC-721 collection now, and the token: of the newest transfers the first.
+
+        None when there was no transfer lately. Raises DetectorFailed.
+        """
+        node = self._nodes[collection.chain]
+        try:
+            head = number_of(node.call("eth_blockNumber", timeout_seconds=budget.left_seconds()))
+            recent = (max(collection.from_block, head - RECENT_BLOCKS), head)
+            wanted = {"address": collection.address, "topics": [TRANSFER]}
+            for log in list(_logs(node, wanted, ranges=[recent], budget=budget))[: -TRANSFERS_LOOKED_AT - 1 : -1]:
+                wallet, [number] = "0x" + str(_topics_of(log)[2])[-40:], self._ids_of(log)
+                if self._confirmed(collection.chain, wallet, [(collection, number)], budget):
+                    return wallet, number
+        except RpcFailure as error:
+            raise DetectorFailed(type(error).__name__) from error
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise DetectorFailed("a node's answer cannot be read") from error
+        return None
+
     def _received(
         self, chain: str, wallet: str, collections: Sequence[Collection], budget: Budget
     ) -> Iterator[Candidate]:
@@ -89,9 +111,7 @@ class RpcNFTDetector:
                 yield from ((collection, number) for number in self._ids_of(log))
 
     def _ids_of(self, log: Mapping[str, Json]) -> list[int]:
-        topics = log["topics"]
-        if not isinstance(topics, list):
-            raise ValueError("a log has no topics")
+        topics = _topics_of(log)
         kind, data = str(topics[0]), bytes_of(log["data"])
         if kind == TRANSFER:
             return [int(str(topics[3]), 16)]
@@ -114,6 +134,13 @@ class RpcNFTDetector:
                     name = f"{collection.name} #{number}".strip()
                     owned.append(OwnedToken(chain, collection.address, str(number), name, balance))
         return owned
+
+
+def _topics_of(log: Mapping[str, Json]) -> list[Json]:
+    topics = log["topics"]
+    if not isinstance(topics, list):
+        raise ValueError("a log has no topics")
+    return topics
 
 
 def _question(collection: Collection, wallet: str, number: int) -> bytes:
