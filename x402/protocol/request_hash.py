@@ -88,7 +88,10 @@ def _utf8(text: str) -> bytes:
 def _boundary_of(content_type: str) -> bytes:
     message = Message()
     message["content-type"] = content_type
-    boundary = message.get_param("boundary")
+    try:
+        boundary = message.get_param("boundary")
+    except ValueError:  # a continued parameter (RFC 2231) whose number has thousands of digits
+        boundary = None
     if not isinstance(boundary, str) or not 0 < len(boundary) <= 70 or not boundary.isascii():
         raise MalformedBody(INVALID_BODY, "a multipart body needs a boundary of 1 to 70 characters")
     return boundary.encode("ascii")

@@ -90,6 +90,7 @@ def test_the_random_boundary_of_a_multipart_body_is_not_hashed():
         (b"--x\r\n\r\n1\r\n--x--", "multipart/form-data; boundary=" + "x" * 71),
         (b"--x" + b"\r\n\r\n1\r\n--x" * 200 + b"--", "multipart/form-data; boundary=x"),
         (b"x" * 65_537, "application/octet-stream"),
+        (b"--x\r\n\r\n1\r\n--x--", "multipart/form-data; boundary*" + "9" * 5_000 + "=x"),
     ],
 )
 def test_a_body_that_breaks_its_media_types_promise_is_malformed(body, content_type):
