@@ -32,6 +32,8 @@ def test_a_receiver_accepts_what_was_signed_now_and_refuses_every_change() -> No
     assert not webhooks.is_authentic(headers | {"webhook-id": "msg_2"}, VECTOR.body, secret=VECTOR_KEY, now=now)
     assert not webhooks.is_authentic(headers, VECTOR.body, secret=VECTOR_KEY, now=now + 2)
     assert not webhooks.is_authentic({}, VECTOR.body, secret=VECTOR_KEY, now=now)
+    for name in headers:
+        assert not webhooks.is_authentic(headers | {name: "\ud800"}, VECTOR.body, secret=VECTOR_KEY, now=now)
 
 
 def test_a_secret_follows_from_the_key_the_endpoint_and_its_version() -> None:
