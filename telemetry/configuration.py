@@ -129,6 +129,7 @@ ListName = Literal[
     "METRICS_NETWORKS",
     "API_KEY_PEPPERS_RETIRED",
     "BETA_BYPASS_ADDRESSES",
+    "ALCHEMY_SIGNING_KEYS",
 ]
 SecretsName = Literal["QUOTE_KEYS"]
 
@@ -233,6 +234,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "METRICS_NETWORKS": ("127.0.0.0/8", "::1/128"),
     "BETA_BYPASS_ADDRESSES": (),  # wallets that are on the allowlist without a row
     "ALCHEMY_API_KEY": "",  # the variable has this very name; empty: nodes are asked which tokens a wallet owns
+    "ALCHEMY_SIGNING_KEYS": (),  # of the webhooks that tell of transfers; empty: none is believed
     "NFT_COLLECTIONS": {},  # by CAIP-19: {"eip155:8453/erc721:0x…": {"name": "…", "from_block": 1}}
     "NFT_CHAINS": {},  # chains beyond those we settle on: {"eip155:1": {"rpc_urls": ["…"], "alchemy_url": ""}}
     "NFT_DETECTION_CACHE_SECONDS": 300,  # what a wallet owns changes rarely; a choice is checked anew (plan 13.1)

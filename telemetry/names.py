@@ -211,6 +211,7 @@ INFERENCE_TOKENS: Final = "inference_tokens_total"
 # Holders of NFTs.
 NFT_DETECTIONS: Final = "nft_detections_total"
 NFT_DETECTION_FAILED: Final = "nft.detection.failed"
+NFT_TRANSFERS_SEEN: Final = "nft.transfers.seen"
 NFT_CIRCUIT_OPEN: Final = "nft.detection.circuit_open"
 PERSONALITY_CREATED: Final = "nft.personality.created"
 PERSONALITY_UPDATED: Final = "nft.personality.updated"

@@ -55,7 +55,7 @@ class AgentView(HolderView):
 class PersonalityView(AgentView):
     """`…/personality`."""
 
-    public_methods = ("GET",)
+    public_methods = ("GET", "HEAD")
 
     @extend_schema(
         operation_id="get_personality",

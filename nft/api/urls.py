@@ -3,6 +3,7 @@
 from django.urls import path
 
 from nft.api import onboarding, personalities
+from nft.api.transfers import TransfersView
 from nft.api.wallets import WalletTokensView
 
 SESSION = "onboarding/<str:session_id>"
@@ -22,5 +23,6 @@ urlpatterns = [
     path(f"{PERSONALITY}/rollback", personalities.RollbackView.as_view(), name="personality-rollback"),
     path(f"{PERSONALITY}/preview", personalities.PreviewView.as_view(), name="personality-preview"),
     path(f"{PERSONALITY}/export", personalities.ExportView.as_view(), name="personality-export"),
+    path("nft/transfers", TransfersView.as_view(), name="nft-transfers"),
     path("identity/wallet/<str:wallet>/nfts", WalletTokensView.as_view(), name="wallet-nfts"),
 ]

@@ -1,7 +1,6 @@
 """Gate 2 asks the real thing: a personality written and read, a holder taken through, and nothing left behind."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
