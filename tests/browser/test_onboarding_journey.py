@@ -1,4 +1,4 @@
-"""A holder's whole way in a real browser with a wallet: sign in, find the token, give it a voice, bring it to life."""
+"""A holder's whole way in a real browser, with scripts and without: from the allowlist to an agent that is paid for."""
 
 import json
 import secrets
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from eth_account import Account as Key
+from eth_account.messages import encode_defunct
 from playwright.sync_api import BrowserContext, Page
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -17,6 +18,8 @@ from loa_site.local.chain import Chain
 from nft.models import OnboardingSession, Personality
 from tests.browser.chromium import LIGHT, PHONE, Chromium, Findings, View, inspect, listening
 from tests.browser.test_waitlist_journey import wallet_in
+from tests.x402.buyer import Buyer
+from tests.x402.chain_tools import LocalChain
 
 
 @pytest.fixture
@@ -75,3 +78,34 @@ def test_a_holder_brings_an_agent_to_life(browser: Chromium, live_server: LiveSe
     assert "Ada" in said
     assert Personality.objects.get(token_id=str(token_id)).voice == "sage"
     assert OnboardingSession.objects.get(wallet=key.address.lower()).completed_at is not None
+    LocalChain(chain.url).mint(key.address, 1_000_000)
+    answer = Buyer("0x" + key.key.hex()).buy(
+        "/api/v1/agent/chat", {"token_id": str(token_id), "message": "Hello", "max_tokens": 20}
+    )
+    assert (answer.status_code, answer.json()["personality"]["name"]) == (200, "Ada")
+
+
+def test_no_script_is_needed(browser: Chromium, live_server: LiveServer, chain: Chain):
+    key, token_id = Key.create(), secrets.randbits(64)
+    agents.mint(chain, key.address, token_id)
+    allowlist.add([key.address], actor="test", reason="a tester")
+
+    def work_on(context: BrowserContext) -> str:
+        assert context.browser is not None
+        bare = context.browser.new_context(java_script_enabled=False)
+        page = bare.new_page()
+        page.goto(f"{live_server.url}/account/")
+        page.fill("#field-wallet", key.address)
+        page.click("text=Show me the message")
+        message = page.input_value("#field-message")
+        page.fill("#field-signature", "0x" + key.sign_message(encode_defunct(text=message)).signature.hex())
+        page.locator("main").get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("link", name="Your NFT's agent").click()
+        for button in ("Look for my tokens", "Take this one", "Use a default one", "Go on without", "Bring it to life"):
+            page.get_by_role("button", name=button).click()
+        said = page.inner_text("main")
+        bare.close()
+        return said
+
+    assert "Agent " in browser.run(work_on)
+    assert Personality.objects.get(token_id=str(token_id)).voice == "analytical"
