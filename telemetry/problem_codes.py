@@ -37,6 +37,7 @@ _TABLE: Final = (
     ("payment_header_too_large", 400, "The payment header is too large", FIX_REQUEST),
     ("ambiguous_payment", 400, "More than one way of paying was sent", "Send one payment header or one key, not both."),
     ("invalid_json", 400, "The body is not valid JSON", FIX_REQUEST),
+    ("invalid_body", 400, "The body is not what its media type promises", FIX_REQUEST),
     ("invalid_request", 400, "The request cannot be read", FIX_REQUEST),
     ("invalid_idempotency_key", 400, "The idempotency key is malformed", "Send 16 to 128 letters, digits, - or _."),
     ("idempotency_key_required", 400, "An idempotency key is required", "Send the header Idempotency-Key."),

@@ -115,3 +115,12 @@ def test_a_body_above_the_limit_is_413(client, path):
     response = client.post(path, body, content_type="application/json")
 
     assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
+
+
+def test_a_body_that_breaks_its_media_types_promise_is_400_with_a_page(client):
+    headers = {"Idempotency-Key": "k" * 20}
+
+    response = client.post("/api/v1/credits/purchase", b"x", content_type="multipart/form-data", headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_body")
+    assert client.get("/problems/invalid-body").status_code == 200
