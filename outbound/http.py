@@ -9,6 +9,7 @@ Errors answer one question: `NothingSent` means that no byte left, `OutcomeUnkno
 """
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ READ_TIMEOUT_SECONDS: Final = 10.0
 TOTAL_TIMEOUT_SECONDS: Final = 30.0
 CHUNK_BYTES: Final = 64 * 1024
 LINE_BYTES_MAX: Final = 1024 * 1024
+_LOOKS_LIKE_A_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 ADDRESSES_TRIED_MAX: Final = 3
 USER_AGENT: Final = "loa-finn/1"
 
@@ -70,12 +72,8 @@ class OutboundResponse:
     body: bytes
 
     def json(self) -> object:
-        """The body as JSON. Raises AnswerRefused when it is not JSON or repeats, overflows or nests without end."""
-        try:
-            parsed: object = json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise AnswerRefused("The answer is not JSON.") from error
-        return parsed
+        """The body as JSON. Raises AnswerRefused."""
+        return json_of(self.body)
 
 
 class StreamedResponse:
@@ -116,6 +114,21 @@ class StreamedResponse:
                 raise AnswerRefused(f"A line of the answer is longer than {LINE_BYTES_MAX} bytes.")
         if pending:
             yield pending.rstrip(b"\r")
+
+
+def json_of(data: bytes) -> object:
+    """What a stranger's JSON says. Half a surrogate pair, which no UTF-8 can say again, becomes U+FFFD.
+
+    Raises AnswerRefused when it is not JSON or nests without end.
+    """
+    try:
+        parsed: object = json.loads(data.decode("utf-8-sig"))
+        if _LOOKS_LIKE_A_SURROGATE.search(data):
+            text = json.dumps(parsed, ensure_ascii=False)
+            parsed = json.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise AnswerRefused("The answer is not JSON.") from error
+    return parsed
 
 
 def send(request: OutboundRequest) -> OutboundResponse:

@@ -108,10 +108,9 @@ def _documents(name: str, response: http.StreamedResponse) -> Iterator[object]:
 
 def _document(name: str, data: bytes) -> object:
     try:
-        parsed: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return http.json_of(data)
+    except AnswerRefused as error:
         raise UpstreamGarbage(name, "an event is not JSON") from error
-    return parsed
 
 
 @contextmanager

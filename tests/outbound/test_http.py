@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from outbound import connections
 from outbound.address_filter import target_of
 from outbound.errors import AddressRefused, AnswerRefused, NothingSent, OutboundError, OutcomeUnknown
-from outbound.http import OutboundRequest, OutboundResponse, send, stream
+from outbound.http import OutboundRequest, OutboundResponse, json_of, send, stream
 from tests.outbound.conftest import FakeResolver, OddServer
 
 
@@ -253,3 +253,10 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     key.write_bytes(private.private_bytes(*form))
     return certificate, key
+
+
+def test_half_a_surrogate_pair_in_a_strangers_json_becomes_a_character_that_can_be_written() -> None:
+    assert json_of(rb'{"a":"x\ud800y \ud83d\ude00","\udc00":1}') == {"a": "x\ufffdy \U0001f600", "\ufffd": 1}
+    for broken in (b'"\xed\xa0\x80"', b'"\xff"', b"{", b"[" * 100_000):
+        with pytest.raises(AnswerRefused):
+            json_of(broken)
