@@ -23,6 +23,11 @@ class SuiteReport:
         self._began = time.monotonic()
         self._is_alone = True
 
+    def listen(self, config: pytest.Config) -> None:
+        """Take part in a run of one process. Where several workers run the tests, none of them has all the figures."""
+        if not hasattr(config, "workerinput") and config.getoption("dist", "no") == "no":
+            config.pluginmanager.register(self, f"{self.suite}-report")
+
     @property
     def path(self) -> Path:
         return REPORTS / f"{self.suite}.json"

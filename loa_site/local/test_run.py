@@ -3,6 +3,9 @@
 pytest-django reads the settings before any fixture, so the servers must be there before pytest is. With `reuse` the
 database server of a kept stack is shared; Redis and the chain are started for each run, because tests flush the one
 and turn the clock of the other; TEST_REDIS_URL names a Redis that somebody else started for this run alone.
+
+The whole suite is run by several workers (pytest-xdist), each with servers of its own: most tests wait for blocks,
+leases and killed processes, and one process would sleep through three quarters of the time. TEST_WORKERS says how many.
 """
 
 import json
@@ -12,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +28,8 @@ from loa_site.local.redis import Redis
 from loa_site.local.stack import HOME, FolderLock, running_record
 
 SHARED = HOME / "shared"
-SLOTS = 4
+SLOTS = 8
+WORKERS = 3  # of a whole run: two cores hold them, and more would make tests of timing late
 
 
 TESTS_FAILED = 1  # pytest's exit code
@@ -48,7 +53,17 @@ def run(arguments: list[str], *, reuse: bool = False) -> int:
 
 
 def _run_once(arguments: list[str], *, reuse: bool) -> int:
-    with environment(reuse=reuse) as variables:
+    workers = int(os.environ.get("TEST_WORKERS", WORKERS)) if not arguments and not reuse else 1
+    with ExitStack() as exits:
+        if workers == 1:
+            variables = exits.enter_context(environment(reuse=reuse))
+        else:
+            # The threads stay as long as the servers they start, which end with whoever started them.
+            pool = exits.enter_context(ThreadPoolExecutor(workers))
+            opened = list(pool.map(lambda _: exits.enter_context(environment()), range(workers)))
+            # What the workers differ in, by their names; the process that hands out the tests has the first one's.
+            variables = opened[0] | {f"TEST_WORKER_gw{number}": json.dumps(own) for number, own in enumerate(opened)}
+            arguments = ["-p", "loa_site.local.test_worker", "-n", str(workers), "--dist", "loadfile"]
         child = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments], cwd=binaries.ROOT, env=os.environ | variables
         )

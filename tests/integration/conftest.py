@@ -16,7 +16,7 @@ report = SuiteReport("integration", folder="tests/integration/", seconds_max=30)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(report, "integration-report")
+    report.listen(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

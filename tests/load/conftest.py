@@ -37,7 +37,7 @@ report = LoadReport("load", folder="tests/load/", seconds_max=60)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(report, "load-report")
+    report.listen(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
