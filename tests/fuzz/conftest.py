@@ -7,16 +7,26 @@ import collections
 import random
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.fuzz.people import Person, new_person, staff_cookie
 from tests.journeys.live_site import LiveSite
+from tests.suite_report import SuiteReport
+
+EXAMPLES, EXAMPLES_LONG = 3, 200
+report = SuiteReport("fuzz", folder="tests/fuzz/", seconds_max=86_400)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    report.listen(config)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", default=False, help="a million headers, many examples each")
+    parser.addoption("--examples", type=int, default=None, help="how many requests per operation and kind")
     parser.addoption("--fuzz-seed", type=int, default=None, help="repeat the run that printed this seed")
 
 
@@ -24,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def is_long(pytestconfig: pytest.Config) -> bool:
     """Whether the long form was asked for. In a run of the whole suite the option does not exist."""
     return bool(pytestconfig.getoption("--long", default=False))
+
+
+@pytest.fixture(scope="session")
+def examples(pytestconfig: pytest.Config, is_long: bool) -> int:
+    """How many good and how many bad requests each operation gets."""
+    asked = pytestconfig.getoption("--examples", default=None)
+    return int(asked or (EXAMPLES_LONG if is_long else EXAMPLES))
 
 
 @pytest.fixture
@@ -35,12 +52,24 @@ def dice(pytestconfig: pytest.Config) -> random.Random:
     return random.Random(seed)
 
 
+@pytest.fixture(scope="session")
+def figures() -> dict[str, Any]:
+    """What is told in `.loa/reports/fuzz.json`."""
+    return report.figures
+
+
 @pytest.fixture(scope="module")
-def asked() -> Iterator[collections.Counter[str]]:
-    """How many requests each operation got."""
+def asked(figures: dict[str, Any]) -> Iterator[collections.Counter[str]]:
+    """How many answers of each status each operation gave, as `200 GET /v1/models`."""
     counts: collections.Counter[str] = collections.Counter()
     yield counts
-    print(f"\n{counts.total()} requests to {len(counts)} operations")
+    statuses: collections.Counter[str] = collections.Counter()
+    for name, count in counts.items():
+        statuses[name[:3]] += count
+    figures["requests"], figures["statuses"] = counts.total(), dict(sorted(statuses.items()))
+    figures["operations"] = len({name[4:] for name in counts})
+    figures["operations_that_succeeded"] = len({name[4:] for name in counts if name[0] == "2"})
+    print(f"\n{figures}")
 
 
 @pytest.fixture(scope="package")

@@ -3,6 +3,7 @@
 import collections
 import json
 import random
+from typing import Any
 
 import pytest
 
@@ -86,12 +87,15 @@ def require_one_reading(payload: Payload) -> None:
 
 
 @pytest.mark.timeout(3_600)
-def test_a_changed_payment_header_is_read_or_refused_by_name(dice: random.Random, is_long: bool) -> None:
+def test_a_changed_payment_header_is_read_or_refused_by_name(
+    dice: random.Random, is_long: bool, figures: dict[str, Any]
+) -> None:
     tries = LONG if is_long else SHORT
     good = documents()
 
     outcomes = collections.Counter(read_one(dice.choice(good), dice) for _ in range(tries))
 
+    figures["changed_headers"] = dict(outcomes)
     print(f"{tries} changed payment headers: {dict(outcomes.most_common())}")
     assert outcomes.total() == tries
     assert set(outcomes) <= {
