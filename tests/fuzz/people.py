@@ -19,7 +19,7 @@ from tests.x402.purchasing import Member
 
 INVOKE = "/api/v1/x402/invoke"
 QUESTION = {"model": "loa-demo", "prompt": "Who reads this?", "max_tokens": 64}
-SCOPES = ["pay", "read"]
+SCOPES = ["pay", "read", "facilitate"]
 FINAL_BLOCKS = 70
 
 
