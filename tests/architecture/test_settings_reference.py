@@ -11,7 +11,15 @@ READ = re.compile(r'\benv\.(?:text|optional|boolean|integer|names|json|keys|data
 DIRECT = re.compile(r'os\.environ(?:\.get\(|\[)\s*"([A-Z][A-Z0-9_]+)"')
 NAMED = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 # Of the system, of Django, and of the stack's own children; nobody sets them by hand.
-NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "HOME", "CI", "LOCAL_ADMIN_PASSWORD", "POSTGRES_BIN"}
+NOT_OURS = {
+    "DJANGO_SETTINGS_MODULE",
+    "PATH",
+    "HOME",
+    "CI",
+    "LOCAL_ADMIN_PASSWORD",
+    "POSTGRES_BIN",
+    "PYTEST_XDIST_WORKER",
+}
 
 
 def documented() -> set[str]:
