@@ -201,6 +201,11 @@ class Payment(models.Model):
             models.Index(
                 fields=["created_at", "id"], condition=models.Q(method="credit_notes"), name="x402_payment_by_credit"
             ),
+            models.Index(
+                fields=["method", "created_at", "id"],
+                condition=models.Q(method__in=["permit2", "api_key"]),
+                name="x402_payment_by_rare_method",
+            ),
         ]
 
     def __str__(self) -> str:
