@@ -4,13 +4,16 @@ The tokens are minted by transactions, not written into the state, because detec
 """
 
 import json
+import time
 from typing import Final
 
 import contracts
 from loa_site.local import wallets
 from loa_site.local.chain import CHAIN_ID, Chain
+from loa_site.local.errors import LocalStackError
 
 MINT: Final = wallets.keccak256(b"mint(address,uint256)")[:4]
+RECEIPT_LOOKS, RECEIPT_SECONDS = 200, 0.05
 OWNER_OF: Final = wallets.keccak256(b"ownerOf(uint256)")[:4]
 
 
@@ -28,7 +31,12 @@ def mint_missing(chain: Chain) -> int:
 def mint(chain: Chain, owner: str, number: int) -> None:
     """Give a wallet the token of that number, as anybody may here."""
     [sender, *_] = chain.call("eth_accounts")
-    chain.call("eth_sendTransaction", {"from": sender} | _call(MINT, int(owner, 16), number))
+    sent = chain.call("eth_sendTransaction", {"from": sender} | _call(MINT, int(owner, 16), number))
+    for _ in range(RECEIPT_LOOKS):
+        if chain.call("eth_getTransactionReceipt", sent) is not None:
+            return
+        time.sleep(RECEIPT_SECONDS)
+    raise LocalStackError(f"The local chain did not mine the token of {owner}.")
 
 
 def collections() -> str:

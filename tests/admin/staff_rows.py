@@ -56,7 +56,7 @@ def a_delivery() -> WebhookDelivery:
     )
     outbox.publish(EventType.KEY_LOW_BALANCE, {"account_id": "acc_1"}, key=f"page:{endpoint.pk}")
     address_events()
-    return WebhookDelivery.objects.get(endpoint=endpoint)
+    return WebhookDelivery.objects.get(endpoint=endpoint, event__key=f"page:{endpoint.pk}")
 
 
 def pages_of_staff() -> Iterator[str]:

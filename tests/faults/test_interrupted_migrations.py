@@ -29,7 +29,7 @@ WAITS = (
 
 def migration(urls: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "manage.py", "migrate", "--no-input", "--skip-checks", "billing", *arguments],
+        [sys.executable, "manage.py", "migrate", "--no-input", "--skip-checks", *arguments],
         cwd=settings.BASE_DIR,
         env=os.environ | urls | {"LOA_DATABASE_ROLE": "owner"},
         stdout=subprocess.DEVNULL,
@@ -47,11 +47,11 @@ def await_one(connection: psycopg.Connection, query: str) -> None:
 def test_a_migration_killed_before_its_commit_leaves_nothing_and_runs_again(own_database: dict[str, str]) -> None:
     with psycopg.connect(own_database["DATABASE_DIRECT_URL"], autocommit=True) as owner:
         complete = owner.execute(RELATIONS).fetchone()
-        assert migration(own_database, "zero").wait(60) == 0
+        assert migration(own_database, "billing", "zero").wait(60) == 0
         with owner.transaction():
             # The migration has made everything and now wants to write down that it did.
             owner.execute("LOCK TABLE django_migrations IN SHARE MODE")
-            dying = migration(own_database)
+            dying = migration(own_database, "billing")
             with psycopg.connect(own_database["DATABASE_DIRECT_URL"], autocommit=True) as observer:
                 await_one(observer, WAITS)
                 dying.send_signal(signal.SIGKILL)
@@ -63,6 +63,7 @@ def test_a_migration_killed_before_its_commit_leaves_nothing_and_runs_again(own_
         )
 
         assert owner.execute(RELATIONS).fetchone() == (None,)
+        # Whatever stands on the ledger went with it, and comes back with it.
         assert migration(own_database).wait(60) == 0
         assert owner.execute(RELATIONS).fetchone() == complete
 
