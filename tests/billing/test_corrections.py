@@ -135,6 +135,20 @@ def test_refunds_just_under_the_limit_add_up_to_it():
     assert ledger.notes_of(call.wallet) == [("owed", 1_500_000_000, 500_000_000)]
 
 
+def test_a_note_issued_after_its_payment_was_final_is_refundable_once_that_is_said_again():
+    call = _served(amount=700, cost=700)
+    refunds.mark_refundable(sources=[call.payment_id])
+    corrections.void_entry(entry_id=call.entry_id, amount=700, reason="wrong answer", approval_id=_approval(call, 700))
+    refund = {"wallet": call.wallet, "denomination": ledger.USDC, "amount_micro_usdc": 700}
+
+    with pytest.raises(errors.InsufficientFunds):
+        refunds.start_refund(refund_id=new_id("ref"), **refund)
+    refunds.mark_refundable(sources=[call.payment_id])
+    refunds.start_refund(refund_id=new_id("ref"), **refund)
+
+    assert ledger.notes_of(call.wallet) == [("owed", 700, 0)]
+
+
 def test_a_refund_ends_once():
     call = PaidCall(amount=500).settle()
     finalization.credit_owed(payment=call.request(0, to_state="credited"), reason="failed")
