@@ -117,9 +117,9 @@ class Attack:
 
     def _transfers(self) -> list[dict[str, Any]]:
         """Every transfer from this test's wallets to us, as the chain shows it."""
-        if not self.wallets:
-            return []
         wallets = ["0x" + wallet[2:].rjust(64, "0") for wallet in self.wallets if wallet.startswith("0x")]
+        if not wallets:  # holders of keys pay off the chain, and a node takes no sender for any sender
+            return []
         us = "0x" + pay_to()[2:].lower().rjust(64, "0")
         found: list[dict[str, Any]] = self.chain.call(
             "eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "topics": [TRANSFER, wallets, us]}

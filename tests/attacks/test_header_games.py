@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.attacks import shop
 from tests.attacks.score import Attack
 from tests.attacks.tools import v2_of
 from tests.x402.buyer import Buyer, decoded, terms_of
@@ -254,7 +255,7 @@ def test_no_path_makes_a_paid_endpoint_fail(attack: Attack, path: str) -> None:
 
 
 @pytest.mark.attacks("12 header games")
-@pytest.mark.parametrize("method", ["PROPFINDXYZ", "get", "HEAD", "OPTIONS", "TRACE", "X" * 300])
+@pytest.mark.parametrize("method", ["PROPFINDXYZ", "get", "HEAD", "TRACE", "X" * 300])
 def test_no_method_makes_a_paid_endpoint_fail(attack: Attack, method: str) -> None:
     buyer = attack.buyer()
     client = Client(raise_request_exception=False)
@@ -265,6 +266,18 @@ def test_no_method_makes_a_paid_endpoint_fail(attack: Attack, method: str) -> No
 
     assert bought.status_code == 200, bought.content
     attack.saw(bought)
+
+
+@pytest.mark.attacks("12 header games")
+def test_a_preflight_gives_nothing_away_and_takes_no_money_even_with_a_payment(attack: Attack) -> None:
+    buyer = attack.buyer()
+    header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/item/a")))}
+
+    answers = [Client().options("/item/a"), Client().options("/item/a", headers=header)]
+
+    assert [(one.status_code, one.content) for one in answers] == [(204, b"")] * 2
+    assert (sum(shop.runs.values()), attack.chain.balance_of(buyer.address)) == (0, 1_000_000)
+    assert not Payment.objects.filter(payer=buyer.address.lower()).exists()
 
 
 @pytest.mark.attacks("12 header games")
