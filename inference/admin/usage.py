@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.formats import NOTHING, amount_of, identifier_of, moment_of
-from billing.admin.read_only import ReadOnlyAdmin, shown_as
+from billing.admin.read_only import ReadOnlyAdmin, choice_filter, shown_as
 from inference.models import CallUsage, OwnKey
 
 
@@ -15,7 +15,14 @@ class CallUsageAdmin(ReadOnlyAdmin):
     keyset = ("id",)
     found_by = ("payment_id", "account_id")
     search_help_text = "Exactly a payment's or an account's id."
-    list_filter = ("is_deviating",)
+    list_filter = (
+        choice_filter(
+            "deviating",
+            "deviating",
+            ("yes", "no"),
+            narrows=lambda rows, choice: rows.filter(is_deviating=choice == "yes"),
+        ),
+    )
     list_display = ("payment", "model", "upstream", "billed", "reported", "charged", "is_deviating", "created")
     list_display_links = ("payment",)
     fields = (
