@@ -71,8 +71,9 @@ def _run_once(arguments: list[str], *, reuse: bool) -> int:
 
 
 def _last_failed() -> list[str]:
-    """The tests that failed in the run that has just ended."""
-    return sorted(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
+    """The tests that failed in the run that has just ended; what failed before there were tests is none of them."""
+    failed = json.loads(LAST_FAILED.read_text()) if LAST_FAILED.exists() else {}
+    return sorted(name for name in failed if "::" in name)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_a_form_sent_faster_than_a_person_reads_is_shown_again(client: Client) -
     assert JoinRequest.objects.count() == 0
 
 
-@pytest.mark.parametrize("seal", ["", "form:x:y", old_seal()[:-2] + "zz"])
+@pytest.mark.parametrize("seal", ["", "form:x:y", old_seal()[:-2] + "zz"], ids=["none", "garbage", "forged"])
 def test_a_form_without_our_seal_is_shown_again_with_what_was_typed(client: Client, seal: str) -> None:
     address = new_address()
 
