@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import time
 from typing import Any
 
 from eth_account import Account
@@ -43,6 +44,15 @@ class LocalChain:
 
     def mine(self, blocks: int = 1) -> None:
         self.call("anvil_mine", hex(blocks))
+
+    def send_mined(self, private_key: str, to: str, data: str) -> str:
+        """The same as `send_from`, and waits for its block, which a busy node makes only after it answered."""
+        transaction_hash = self.send_from(private_key, to, data)
+        deadline = time.monotonic() + 10
+        while self.call("eth_getTransactionReceipt", transaction_hash) is None:
+            assert time.monotonic() < deadline, "it was not mined in time"
+            time.sleep(0.01)
+        return transaction_hash
 
     def send_from(self, private_key: str, to: str, data: str) -> str:
         """Send a transaction of someone else than our relayer; its hash. The account gets gas money first."""

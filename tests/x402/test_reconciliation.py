@@ -73,7 +73,7 @@ def test_chain_and_books_agree_after_payments_and_the_figures_say_so(
 def test_a_deposit_nobody_announced_goes_to_suspense_once(buyer: Buyer, chain: LocalChain, treasury: str) -> None:
     suspended = balances.balance_of(accounts.SUSPENSE, USDC)
     data = "0xa9059cbb" + treasury[2:].lower().rjust(64, "0") + f"{4_321:064x}"
-    chain.send_from(buyer.private_key, contracts.USDC_ADDRESS, data)
+    chain.send_mined(buyer.private_key, contracts.USDC_ADDRESS, data)
 
     looked = reconcile(applies=False)
     before = balances.balance_of(accounts.SUSPENSE, USDC)
@@ -152,7 +152,7 @@ def test_money_that_left_without_a_refund_is_named_for_a_person(chain: LocalChai
     networks.cache_clear()
     chain.mint(thief.address, 5_000)
     data = "0xa9059cbb" + ("11" * 20).rjust(64, "0") + f"{5_000:064x}"
-    chain.send_from(thief.private_key, contracts.USDC_ADDRESS, data)
+    chain.send_mined(thief.private_key, contracts.USDC_ADDRESS, data)
 
     report = reconcile(applies=True)
 
@@ -193,6 +193,25 @@ class TestReorganisation:
         assert mine(found.differences, treasury) == []
         assert in_ledger(treasury) == chain.balance_of(treasury) == 2_000
         assert reports.conservation().is_conserved
+
+    def test_what_vanished_before_it_is_sent_first_though_nothing_rests_on_it(
+        self, buyer: Buyer, new_buyer: Callable[[int], Buyer], chain: LocalChain, treasury: str
+    ) -> None:
+        """No nonce is mined before a lower one, be its payment reversed long ago."""
+        set_chain_clock_right(chain)
+        other, snapshot = new_buyer(1_000_000), chain.call("evm_snapshot")
+        assert other.buy("/fixed").status_code == buyer.buy("/fixed").status_code == 200
+        reversed_one = Payment.objects.filter(payer=other.address.lower())
+        reversed_one.update(failure_code=vanished_settlements.REVERSED)
+        assert chain.call("evm_revert", snapshot) is True
+        chain.mine(2)
+
+        reconcile(applies=True)
+        chain.mine()
+
+        assert chain.balance_of(treasury) == 20_000
+        reversed_one.update(failure_code="")
+        assert mine(reconcile(applies=True).differences, treasury) == []
 
     def test_the_relayer_goes_on_after_the_chain_took_its_transactions_back(
         self, paid_and_reverted: Payment, new_buyer: Callable[[int], Buyer], chain: LocalChain, treasury: str
@@ -241,7 +260,7 @@ def test_the_command_answers_in_json_and_ends_with_one_when_anything_differs(
 
     call_command("reconcile", "--json", "--dry-run", stdout=clean)
     data = "0xa9059cbb" + treasury[2:].lower().rjust(64, "0") + f"{9:064x}"
-    chain.send_from(buyer.private_key, contracts.USDC_ADDRESS, data)
+    chain.send_mined(buyer.private_key, contracts.USDC_ADDRESS, data)
     with pytest.raises(SystemExit) as ended:
         call_command("reconcile", "--json", "--dry-run", stdout=dirty)
 

@@ -15,10 +15,11 @@ from telemetry import names
 from telemetry.logging import get_logger, log_metric
 from x402.chain.network_settings import Asset, Network
 from x402.chain.receipts import Log, Movement, Use
-from x402.chain.rpc import RpcRefused
+from x402.chain.rpc import RpcClient, RpcRefused, number_of
 from x402.chain.verification_state import authorization_state
 from x402.models import ChainTransaction, ConsumedLog, Payment, PaymentState
 from x402.models.payment import ON_CHAIN
+from x402.models.settlement import TransactionState
 from x402.models.signed_transfer import signed_transfer
 from x402.services import nonce_uses
 from x402.services.facilitated_booking import own_addresses
@@ -30,6 +31,7 @@ REVERSED: Final = "settlement_reversed"
 CREDITED_CODE: Final = "settlement_reversed"
 PAID_STATES: Final = (PaymentState.SETTLED, PaymentState.SERVED, PaymentState.CREDITED, PaymentState.REFUNDED)
 SEARCH_SECONDS: Final = 7_200
+PREDECESSORS_MAX: Final = 100
 
 log = get_logger(__name__)
 
@@ -112,14 +114,32 @@ def _put_right(payment: Payment, place: Log) -> str:
 
 
 def _send_again(payment: Payment, network: Network) -> None:
-    """Offer the stored bytes to the chain once more; whoever mines them pays us."""
+    """Offer the stored bytes to the chain once more; whoever mines them pays us.
+
+    No transaction is mined before those of lower nonces, so what vanished before it is offered first.
+    """
     stored = ChainTransaction.objects.filter(transaction_hash=payment.transaction_hash).first()
     if stored is None:
         return
-    try:
-        rpc_of(network.caip2).call("eth_sendRawTransaction", ["0x" + bytes(stored.raw).hex()])
-    except RpcRefused as refused:
-        log.info(names.RELAYER_BROADCAST_REFUSED, transaction_hash=payment.transaction_hash, reason=refused.message)
+    rpc = rpc_of(network.caip2)
+    for one in (*_vanished_before(stored, rpc), stored):
+        try:
+            rpc.call("eth_sendRawTransaction", ["0x" + bytes(one.raw).hex()])
+        except RpcRefused as refused:
+            log.info(names.RELAYER_BROADCAST_REFUSED, transaction_hash=one.transaction_hash, reason=refused.message)
+
+
+def _vanished_before(stored: ChainTransaction, rpc: RpcClient) -> Sequence[ChainTransaction]:
+    """Those of its relayer that were mined, and that the chain counts no more. Raises RpcFailure."""
+    count = number_of(rpc.call("eth_getTransactionCount", [stored.relayer, "latest"]))
+    rows = ChainTransaction.objects.filter(
+        network=stored.network,
+        relayer=stored.relayer,
+        nonce__gte=count,
+        nonce__lt=stored.nonce,
+        state=TransactionState.MINED,
+    )
+    return list(rows.order_by("nonce")[:PREDECESSORS_MAX])
 
 
 def _reverse(payment: Payment) -> str:
