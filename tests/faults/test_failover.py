@@ -17,6 +17,7 @@ from django.conf import settings as settings_of_django
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client
+from eth_account import Account
 
 from billing.checks import commits_outlive_a_failover
 from billing.domain import accounts
@@ -26,13 +27,13 @@ from billing.selectors.credit_notes import spendable_credit_of
 from billing.services import recovery, refunds
 from billing.services.verification import verify_ledger
 from loa_site.health import parts
-from loa_site.local import wallets
 from tests.factories import ledger
 from tests.factories.own_ledger import own_ledger_of
 from tests.factories.postgres_pair import PostgresPair
 from tests.x402.buyer import Buyer, terms_of
 from tests.x402.chain_tools import LocalChain
 from x402.chain import network_settings
+from x402.chain.transactions import Signer
 from x402.models import ChainTransaction, Payment
 from x402.services import settler
 from x402.tasks import settle_due, sweep_payments
@@ -121,6 +122,14 @@ def treasury(settings: LazySettings) -> Iterator[str]:
     network_settings.networks.cache_clear()
     yield address
     network_settings.networks.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_relayer(chain: LocalChain, settings: LazySettings) -> None:
+    """A relayer that only this test's database knows: the run's own key must not have sent what no row tells."""
+    account = Account.create()
+    chain.call("anvil_setBalance", account.address, hex(10**20))
+    settings.LOA = {**settings.LOA, "RELAYER_PRIVATE_KEY": "0x" + bytes(account.key).hex()}
 
 
 @pytest.fixture
@@ -248,7 +257,8 @@ def settle_what_was_stored() -> None:
 
 
 def chain_nonce(chain: LocalChain) -> int:
-    return int(chain.call("eth_getTransactionCount", wallets.relayer().address, "latest"), 16)
+    relayer = Signer(settings_of_django.LOA["RELAYER_PRIVATE_KEY"])
+    return int(chain.call("eth_getTransactionCount", relayer.address, "latest"), 16)
 
 
 def test_a_promoted_synchronous_standby_has_everything_that_was_acknowledged(
