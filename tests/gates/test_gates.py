@@ -33,6 +33,7 @@ CHAT = {"model": "loa-demo", "prompt": "Say hello", "max_tokens": 8}
 @pytest.fixture(autouse=True)
 def _ask_anew() -> None:
     parts.forget()
+    catalogue.forget_snapshot()
 
 
 @pytest.fixture
