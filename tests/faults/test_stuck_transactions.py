@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from loa_site.local import wallets
 from tests.attacks.score import require_balanced_books
 from tests.attacks.tools import in_background, until
 from tests.x402.buyer import Buyer, terms_of
@@ -108,6 +109,23 @@ def test_a_dropped_transaction_is_sent_again_and_the_next_payments_do_not_wait(c
 
     assert answer.result(20).status_code == 200
     assert chain.balance_of(buyer.address) == 1_000_000 - 10_000
+
+
+def test_a_nonce_that_somebody_else_used_leaves_the_payment_to_be_sent_again(
+    chain: LocalChain, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key was used outside this service between two payments: the node refuses ours for good."""
+    monkeypatch.setattr(settler, "LINGER_SECONDS", 10.0)  # the leader keeps the nonce it expects
+    assert buyer.buy("/fixed").status_code == 200
+    header = buyer.v2_header(terms_of(buyer.ask("/fixed")))
+    chain.send_from(wallets.relayer().private_key, buyer.address, "0x")
+
+    first = buyer.ask("/fixed", headers={"PAYMENT-SIGNATURE": header})
+    again = buyer.ask("/fixed", headers={"PAYMENT-SIGNATURE": header})
+
+    assert (first.status_code, first.json()["code"]) == (503, "settlement_unknown")
+    assert again.status_code == 200, again.content
+    assert chain.balance_of(buyer.address) == 1_000_000 - 2 * 10_000
 
 
 @pytest.mark.parametrize(

@@ -194,13 +194,16 @@ class DirectFacilitator:
         )
 
     def _rebroadcast(self) -> None:
-        """Send again what no node took, soon, and what is still not mined after some blocks, whatever a node said."""
+        """Send again what no node took, soon, and what is still not mined after some blocks, whatever a node said.
+
+        What is late is looked into, also when no node ever took it: its nonce may be somebody else's by now.
+        """
         repeat_after = max(REBROADCAST_AFTER_SECONDS, REPEAT_AFTER_BLOCKS * self._network.block_seconds)
         is_late = False
         for sent in self._pending.values():
             patience = repeat_after if sent.transaction.is_broadcast else REBROADCAST_AFTER_SECONDS
             if not sent.outcomes and time.monotonic() - sent.tried_at > patience:
-                is_late = is_late or sent.transaction.is_broadcast
+                is_late = is_late or time.monotonic() - sent.since > repeat_after
                 self._broadcast(sent)
         if is_late:
             self._unstick()
@@ -219,8 +222,11 @@ class DirectFacilitator:
         elif case is Case.REPLACED:
             dropped = lowest.transaction.transaction_hash
             lowest.outcomes = [Failure(one.payment_id, "transaction_dropped", dropped) for one in versions[0].payments]
-        elif time.monotonic() - lowest.since > STUCK_AFTER_BLOCKS * self._network.block_seconds:
+        elif lowest.transaction.is_broadcast and self._is_stuck(lowest):
             self._replace(lowest)
+
+    def _is_stuck(self, sent: _Sent) -> bool:
+        return time.monotonic() - sent.since > STUCK_AFTER_BLOCKS * self._network.block_seconds
 
     def _replace(self, sent: _Sent) -> None:
         """Offer the same calls with higher fees; at the ceiling it goes on waiting."""
