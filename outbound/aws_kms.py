@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
+from coincurve.utils import GROUP_ORDER_INT
+
 from outbound.errors import OutcomeUnknown
 
 CONNECT_TIMEOUT_SECONDS: Final = 3
@@ -32,9 +34,10 @@ def public_point(key_id: str) -> bytes:
 
 
 def sign_digest(key_id: str, digest: bytes) -> tuple[int, int]:
-    """The numbers r and s of a signature over this digest. Raises KmsUnavailable, ValueError."""
+    """The numbers r and s of a signature over this digest, s in the lower half. Raises KmsUnavailable, ValueError."""
     answer = _call(key_id, "sign", KeyId=key_id, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
-    return _numbers(bytes(answer["Signature"]))
+    r, s = _numbers(bytes(answer["Signature"]))
+    return r, min(s, GROUP_ORDER_INT - s)  # both halves are valid; the chain and our own checks take the lower one
 
 
 def encrypt(key_id: str, plain: bytes, *, context: dict[str, str]) -> bytes:

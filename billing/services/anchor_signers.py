@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from coincurve import PublicKey
 from coincurve.ecdsa import cdata_to_der, deserialize_compact
-from coincurve.utils import GROUP_ORDER_INT
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -91,7 +90,7 @@ class KmsSigner:
     def sign(self, digest: bytes) -> bytes:
         """r and s, 32 bytes each, s in the lower half."""
         r, s = aws_kms.sign_digest(self._key, digest)
-        return r.to_bytes(32, "big") + min(s, GROUP_ORDER_INT - s).to_bytes(32, "big")
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def is_signed(self, digest: bytes, signature: bytes) -> bool:
         """Whether this key made the signature."""

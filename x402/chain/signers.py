@@ -35,7 +35,6 @@ class KmsSigner(Signer):
     def recoverable(self, digest: bytes) -> bytes:
         """r, s in the lower half, and the recovery id that leads back to this key. Raises KmsUnavailable."""
         r, s = aws_kms.sign_digest(self._key_id, digest)
-        s = min(s, eip712.SECP256K1_ORDER - s)
         numbers = r.to_bytes(32, "big") + s.to_bytes(32, "big")
         own = self._public.format()
         for recovery in (b"\0", b"\1"):
