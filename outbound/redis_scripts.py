@@ -6,8 +6,8 @@ Redis is left alone for a moment: a black hole must not cost each request its ti
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -22,6 +22,7 @@ TIMEOUT_SECONDS: Final = 0.2  # a call to Redis may cost a request this much, on
 REST_SECONDS: Final = 1.0
 CONNECTIONS_MAX: Final = 64
 
+Answer = TypeVar("Answer")
 ScriptAnswer = list[int | bytes] | int | bytes | None
 log = get_logger(__name__)
 
@@ -73,6 +74,18 @@ def wake() -> None:
     _connections.resting_until.clear()
 
 
+def ask(question: Callable[[redis.Redis], Answer]) -> Answer | None:
+    """What Redis answers to one question, or None when there is none, it does not answer in time, or it refuses."""
+    client = redis_client()
+    if client is None or is_resting():
+        return None
+    try:
+        return question(client)
+    except redis.RedisError as error:
+        rest(error)
+        return None
+
+
 class SharedScript:
     """A Lua script that runs when Redis is there. Survives a restart of Redis: an unknown script is loaded again."""
 
@@ -82,15 +95,12 @@ class SharedScript:
 
     def run(self, keys: Sequence[str], arguments: Sequence[str | int]) -> ScriptAnswer:
         """The script's answer, or None when there is no Redis, it does not answer in time, or it refuses to write."""
-        client = redis_client()
-        if client is None or is_resting():
-            return None
-        script = self._scripts.get(id(client))
-        if script is None:
-            script = self._scripts[id(client)] = client.register_script(self._source)
-        try:
+
+        def run(client: redis.Redis) -> ScriptAnswer:
+            script = self._scripts.get(id(client))
+            if script is None:
+                script = self._scripts[id(client)] = client.register_script(self._source)
             answer: ScriptAnswer = script(keys=list(keys), args=list(arguments))
-        except redis.RedisError as error:
-            rest(error)
-            return None
-        return answer
+            return answer
+
+        return ask(run)

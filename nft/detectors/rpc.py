@@ -5,6 +5,7 @@ say which are still there. A history too long for the node's limits is a failure
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from web3 import Web3
@@ -14,13 +15,9 @@ from nft.domain.errors import DetectorFailed
 from nft.domain.tokens import Collection, OwnedToken, Standard
 from outbound.json_rpc import Json, RpcClient, RpcFailure, RpcRefused, bytes_of, number_of
 
-TRANSFER: Final = "0x" + Web3.keccak(text="Transfer(address,address,uint256)").hex().removeprefix("0x")
-TRANSFER_SINGLE: Final = "0x" + Web3.keccak(
-    text="TransferSingle(address,address,address,uint256,uint256)"
-).hex().removeprefix("0x")
-TRANSFER_BATCH: Final = "0x" + Web3.keccak(
-    text="TransferBatch(address,address,address,uint256[],uint256[])"
-).hex().removeprefix("0x")
+TRANSFER: Final = Web3.to_hex(Web3.keccak(text="Transfer(address,address,uint256)"))
+TRANSFER_SINGLE: Final = Web3.to_hex(Web3.keccak(text="TransferSingle(address,address,address,uint256,uint256)"))
+TRANSFER_BATCH: Final = Web3.to_hex(Web3.keccak(text="TransferBatch(address,address,address,uint256[],uint256[])"))
 OWNER_OF: Final = Web3.keccak(text="ownerOf(uint256)")[:4]
 BALANCE_OF: Final = Web3.keccak(text="balanceOf(address,uint256)")[:4]
 AGGREGATE3: Final = Web3.keccak(text="aggregate3((address,bool,bytes)[])")[:4]
@@ -52,23 +49,15 @@ class RpcNFTDetector:
         tokens: list[OwnedToken] = []
         for chain in sorted({collection.chain for collection in collections}):
             known = [collection for collection in collections if collection.chain == chain]
-            try:
+            with _failures_as_one():
                 candidates = sorted(set(self._received(chain, wallet, known, budget)))
                 tokens += self._confirmed(chain, wallet, candidates, budget)
-            except RpcFailure as error:
-                raise DetectorFailed(type(error).__name__) from error
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise DetectorFailed("a node's answer cannot be read") from error
         return tokens
 
     def owner_facts(self, wallet: str, collection: Collection, token_id: int, budget: Budget) -> OwnedToken | None:
         """This one token if the wallet owns it now, asked of the contract. Raises DetectorFailed."""
-        try:
+        with _failures_as_one():
             found = self._confirmed(collection.chain, wallet, [(collection, token_id)], budget)
-        except RpcFailure as error:
-            raise DetectorFailed(type(error).__name__) from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise DetectorFailed("a node's answer cannot be read") from error
         return found[0] if found else None
 
     def latest_holder(self, collection: Collection, budget: Budget) -> tuple[str, int] | None:
@@ -77,7 +66,7 @@ class RpcNFTDetector:
         None when there was no transfer lately. Raises DetectorFailed.
         """
         node = self._nodes[collection.chain]
-        try:
+        with _failures_as_one():
             head = number_of(node.call("eth_blockNumber", timeout_seconds=budget.left_seconds()))
             recent = (max(collection.from_block, head - RECENT_BLOCKS), head)
             wanted = {"address": collection.address, "topics": [TRANSFER]}
@@ -85,10 +74,6 @@ class RpcNFTDetector:
                 wallet, [number] = "0x" + str(_topics_of(log)[2])[-40:], self._ids_of(log)
                 if self._confirmed(collection.chain, wallet, [(collection, number)], budget):
                     return wallet, number
-        except RpcFailure as error:
-            raise DetectorFailed(type(error).__name__) from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise DetectorFailed("a node's answer cannot be read") from error
         return None
 
     def _received(
@@ -134,6 +119,17 @@ class RpcNFTDetector:
                     name = f"{collection.name} #{number}".strip()
                     owned.append(OwnedToken(chain, collection.address, str(number), name, balance))
         return owned
+
+
+@contextmanager
+def _failures_as_one() -> Iterator[None]:
+    """Whatever a node refuses, leaves out or garbles is DetectorFailed."""
+    try:
+        yield
+    except RpcFailure as error:
+        raise DetectorFailed(type(error).__name__) from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DetectorFailed("a node's answer cannot be read") from error
 
 
 def _topics_of(log: Mapping[str, Json]) -> list[Json]:

@@ -14,15 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-import redis
-
 from nft.detectors.base import Budget, NFTDetector
 from nft.domain.errors import DetectionUnavailable, DetectorFailed, InvalidToken, NotTheOwner
 from nft.domain.tokens import Collection, OwnedToken
 from nft.metrics import DETECTIONS
 from nft.services.known_collections import alchemy_detector, known_collections, rpc_detector
 from outbound.breaker_state import Breaker, CircuitOpen
-from outbound.redis_scripts import is_resting, redis_client, rest
+from outbound.redis_scripts import ask
 from telemetry import names
 from telemetry.configuration import loa, redis_key
 from telemetry.logging import get_logger
@@ -151,14 +149,7 @@ def _key_of(wallet: str, collections: Sequence[Collection]) -> str:
 
 
 def _remembered(key: str) -> Detection | None:
-    client = redis_client()
-    if client is None or is_resting():
-        return None
-    try:
-        text = client.get(key)
-    except redis.RedisError as error:
-        rest(error)
-        return None
+    text = ask(lambda client: client.get(key))
     if not isinstance(text, bytes):
         return None
     document = json.loads(text)
@@ -167,36 +158,17 @@ def _remembered(key: str) -> Detection | None:
 
 
 def _remember(key: str, found: Detection) -> None:
-    client = redis_client()
-    if client is None or is_resting():
-        return
     document = {"wallet": found.wallet, "source": found.source, "tokens": [asdict(token) for token in found.tokens]}
-    try:
-        client.set(key, json.dumps(document), ex=loa("NFT_DETECTION_CACHE_SECONDS"))
-    except redis.RedisError as error:
-        rest(error)
+    ask(lambda client: client.set(key, json.dumps(document), ex=loa("NFT_DETECTION_CACHE_SECONDS")))
 
 
 def _forget(key: str) -> None:
-    client = redis_client()
-    if client is None or is_resting():
-        return
-    try:
-        client.delete(key)
-    except redis.RedisError as error:
-        rest(error)
+    ask(lambda client: client.delete(key))
 
 
 def _leads(key: str) -> bool:
     """Whether this process is the one that asks; without Redis every process is."""
-    client = redis_client()
-    if client is None or is_resting():
-        return True
-    try:
-        return bool(client.set(f"{key}:leader", "1", nx=True, ex=LEADER_SECONDS))
-    except redis.RedisError as error:
-        rest(error)
-        return True
+    return ask(lambda client: bool(client.set(f"{key}:leader", "1", nx=True, ex=LEADER_SECONDS))) is not False
 
 
 def _stop_leading(key: str) -> None:

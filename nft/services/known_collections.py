@@ -10,8 +10,7 @@ from nft.domain.errors import CollectionUnknown, InvalidToken
 from nft.domain.tokens import Collection, Standard, canonical_chain, canonical_collection, canonical_token_id
 from outbound.json_rpc import RpcClient
 from telemetry.configuration import loa
-
-MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
+from telemetry.networks import MULTICALL3
 
 
 def known_collections() -> tuple[Collection, ...]:

@@ -69,6 +69,6 @@ def mint(chain: LocalChain) -> Callable[..., None]:
         address = Web3.to_checksum_address(contract)
         target = Web3().eth.contract(address=address, abi=abi)
         given = [Web3.to_checksum_address(one) if isinstance(one, str) else one for one in arguments]
-        chain.send_from(sender.key.hex(), address, target.encode_abi(name, given))
+        chain.send_mined(sender.key.hex(), address, target.encode_abi(name, given))
 
     return call
