@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 
 from billing.domain.recovery import Doubt
 from billing.services import recovery
+from outbound.json_rpc import RpcClient, RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain import multicall, permit2, permit2_receipts, receipts, signers, tokens, transactions
 from x402.chain.network_settings import Network
-from x402.chain.rpc import RpcClient, RpcFailure
 from x402.facilitators import facilitated_rows, relayer_lease, stuck_transactions, transaction_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
 from x402.facilitators.due_payments import DuePayment
+from x402.facilitators.facilitated_rows import OTHER_SITES
 from x402.facilitators.stuck_transactions import Case
-from x402.facilitators.transaction_rows import PendingTransaction
+from x402.facilitators.transaction_rows import OUR_PAYMENTS, PendingTransaction
 from x402.protocol.payload import Authorization
 
 BATCH_LIMIT = 50
@@ -81,10 +82,10 @@ class DirectFacilitator:
         sent: tuple[str, ...] = ()
         try:
             self._rebroadcast()
-            for rows in (transaction_rows, facilitated_rows):  # ours first; other sites' in a transaction of their own
-                if rows.is_anything_due(self._network.caip2):
+            for queue in (OUR_PAYMENTS, OTHER_SITES):  # ours first; other sites' in a transaction of their own
+                if queue.is_anything_due(self._network.caip2):
                     fees = self._current_fees()
-                    sent += self._send(rows.store_batch(lead, limit=BATCH_LIMIT, sign=self._signer_at(fees)))
+                    sent += self._send(queue.store_batch(lead, limit=BATCH_LIMIT, sign=self._signer_at(fees)))
         except transaction_rows.LeaseLost:
             self._epoch, self._pending = None, {}
             return Submitted(payment_ids=(), is_leader=False)

@@ -22,22 +22,15 @@ WITH lease AS (
   SELECT 1 AS held FROM x402_relayer
   WHERE network = %(network)s AND address = %(relayer)s AND holder = %(holder)s AND epoch = %(epoch)s FOR UPDATE
 ), due AS (
-SELECT <columns> FROM x402_payment
-WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND <is due>
+SELECT <columns> FROM <table>
+WHERE network = %(network)s AND EXISTS (SELECT FROM lease) AND <is due> <and ours to take>
   AND (facilitator = %(relayer)s OR (facilitator = '' AND NOT %(is_retired)s))
   AND valid_before > extract(epoch FROM clock_timestamp()) + %(lifetime)s
-  AND NOT EXISTS (SELECT FROM x402_remoteattempt AS attempt
-    WHERE attempt.payment_id = x402_payment.id AND attempt.released_at IS NULL)
-  AND (NOT %(leaves_to_remote)s OR method <> 'eip3009'
-    OR EXISTS (SELECT FROM x402_remoteattempt AS attempt WHERE attempt.payment_id = x402_payment.id))
 ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 SELECT due.* FROM lease LEFT JOIN due ON true
-""".replace("<columns>", due_payments.COLUMNS).replace("<is due>", due_payments.IS_DUE)
-_ANY_DUE = """
-SELECT EXISTS (SELECT FROM x402_payment WHERE network = %s AND <is due>)
-""".replace("<is due>", due_payments.IS_DUE)
-
+"""
+_ANY_DUE = "SELECT EXISTS (SELECT FROM <table> WHERE network = %s AND <is due>)"
 _STORE = """
 WITH stored AS (
   INSERT INTO x402_chaintransaction (network, relayer, nonce, transaction_hash, raw, state, gas_limit,
@@ -45,16 +38,7 @@ WITH stored AS (
   VALUES (%(network)s, %(relayer)s, %(nonce)s, %(hash)s, %(raw)s, 'broadcast', %(gas_limit)s,
     %(max_fee)s, %(priority_fee)s, cardinality(%(ids)s::text[]), '', clock_timestamp(), clock_timestamp())
   RETURNING id
-), linked AS (
-  INSERT INTO x402_settlementattempt (payment_id, transaction_id, position, created_at)
-  SELECT member.id, stored.id, member.position - 1, clock_timestamp()
-  FROM stored, unnest(%(ids)s::text[]) WITH ORDINALITY AS member(id, position)
-), moved AS (
-  UPDATE x402_payment SET state = 'settling', transaction_hash = %(hash)s, updated_at = clock_timestamp(),
-    first_broadcast_at = coalesce(first_broadcast_at, clock_timestamp()),
-    lease_until = CASE WHEN work = 'answered' THEN clock_timestamp() + interval '2 minutes' ELSE lease_until END
-  WHERE id = ANY(%(ids)s::text[]) AND state IN ('verified', 'settlement_unknown') RETURNING id
-), advanced AS (
+), <moved>, advanced AS (
   UPDATE x402_relayer SET next_nonce = %(nonce)s + 1,
     lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
   WHERE network = %(network)s AND address = %(relayer)s
@@ -107,63 +91,106 @@ class PendingTransaction:
         self.fee_wei = self.gas_used * price + int(str(receipt.get("l1Fee") or "0x0"), 16)
 
 
-def store_batch(
-    lead: Lead,
-    *,
-    limit: int,
-    sign: Callable[[Sequence[DuePayment]], SignedTransaction],
-) -> PendingTransaction | None:
-    """Take up to `limit` due payments into one stored, signed transaction; None when nothing is due.
+@dataclass(frozen=True, slots=True)
+class DueQueue:
+    """A table of payments that this key carries to the chain: which of them are due, and how they are moved.
 
-    Locks the relayer row, then the payment rows in order of age. Raises LeaseLost.
+    All parts are SQL of this package. `is_ours_to_take` narrows what one of several facilitators may take; `moved` ends
+    with a table expression of that name, one row for each payment that became `settling`.
     """
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(
-            _DUE,
-            {
-                "network": lead.network,
-                "relayer": lead.relayer,
-                "holder": holder(),
-                "epoch": lead.epoch,
-                "leaves_to_remote": lead.leaves_to_remote,
-                "is_retired": lead.is_retired,
-                "lifetime": MINIMUM_LIFETIME_SECONDS,
-                "limit": limit,
-            },
-        )
-        rows = cursor.fetchall()
-        if not rows:
-            raise LeaseLost
-        due = together([DueRow(*row) for row in rows if row[0] is not None])
-        if not due:
-            return None
-        signed = sign(due)
-        cursor.execute(
-            _STORE,
-            {
-                "network": lead.network,
-                "relayer": lead.relayer,
-                "nonce": signed.nonce,
-                "hash": signed.transaction_hash,
-                "raw": signed.raw,
-                "gas_limit": signed.gas_limit,
-                "max_fee": signed.max_fee_per_gas_wei,
-                "priority_fee": signed.max_priority_fee_per_gas_wei,
-                "ids": [payment.payment_id for payment in due],
-                "lease_seconds": LEASE_SECONDS,
-            },
-        )
-        row_id, moved = cursor.fetchone()
-        if moved != len(due):
-            raise LeaseLost
-    return PendingTransaction(row_id, signed.nonce, signed.transaction_hash, signed.raw, tuple(due))
+
+    table: str
+    columns: str
+    is_due: str
+    moved: str
+    is_ours_to_take: str = ""
+
+    def is_anything_due(self, network: str) -> bool:
+        """Whether some process stored a payment that waits to be settled. Locks nothing."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql(_ANY_DUE), [network])
+            return bool(cursor.fetchone()[0])
+
+    def store_batch(
+        self, lead: Lead, *, limit: int, sign: Callable[[Sequence[DuePayment]], SignedTransaction]
+    ) -> PendingTransaction | None:
+        """Take up to `limit` due payments into one stored, signed transaction; None when nothing is due.
+
+        Locks the relayer row, then the payment rows in order of age. Raises LeaseLost.
+        """
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute(
+                self._sql(_DUE),
+                {
+                    "network": lead.network,
+                    "relayer": lead.relayer,
+                    "holder": holder(),
+                    "epoch": lead.epoch,
+                    "leaves_to_remote": lead.leaves_to_remote,
+                    "is_retired": lead.is_retired,
+                    "lifetime": MINIMUM_LIFETIME_SECONDS,
+                    "limit": limit,
+                },
+            )
+            rows = cursor.fetchall()
+            if not rows:
+                raise LeaseLost
+            due = together([DueRow(*row) for row in rows if row[0] is not None])
+            if not due:
+                return None
+            signed = sign(due)
+            cursor.execute(
+                self._sql(_STORE),
+                {
+                    "network": lead.network,
+                    "relayer": lead.relayer,
+                    "nonce": signed.nonce,
+                    "hash": signed.transaction_hash,
+                    "raw": signed.raw,
+                    "gas_limit": signed.gas_limit,
+                    "max_fee": signed.max_fee_per_gas_wei,
+                    "priority_fee": signed.max_priority_fee_per_gas_wei,
+                    "ids": [payment.payment_id for payment in due],
+                    "lease_seconds": LEASE_SECONDS,
+                },
+            )
+            row_id, moved = cursor.fetchone()
+            if moved != len(due):
+                raise LeaseLost
+        return PendingTransaction(row_id, signed.nonce, signed.transaction_hash, signed.raw, tuple(due))
+
+    def _sql(self, template: str) -> str:
+        parts = {
+            "<columns>": self.columns,
+            "<table>": self.table,
+            "<is due>": self.is_due,
+            "<and ours to take>": f"AND {self.is_ours_to_take}" if self.is_ours_to_take else "",
+            "<moved>": self.moved,
+        }
+        for place, part in parts.items():
+            template = template.replace(place, part)
+        return template
 
 
-def is_anything_due(network: str) -> bool:
-    """Whether some process stored a payment that waits to be settled. Locks nothing."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ANY_DUE, [network])
-        return bool(cursor.fetchone()[0])
+OUR_PAYMENTS = DueQueue(
+    table="x402_payment",
+    columns=due_payments.COLUMNS,
+    is_due=due_payments.IS_DUE,
+    is_ours_to_take="""NOT EXISTS (SELECT FROM x402_remoteattempt AS attempt
+    WHERE attempt.payment_id = x402_payment.id AND attempt.released_at IS NULL)
+  AND (NOT %(leaves_to_remote)s OR method <> 'eip3009'
+    OR EXISTS (SELECT FROM x402_remoteattempt AS attempt WHERE attempt.payment_id = x402_payment.id))""",
+    moved="""linked AS (
+  INSERT INTO x402_settlementattempt (payment_id, transaction_id, position, created_at)
+  SELECT member.id, stored.id, member.position - 1, clock_timestamp()
+  FROM stored, unnest(%(ids)s::text[]) WITH ORDINALITY AS member(id, position)
+), moved AS (
+  UPDATE x402_payment SET state = 'settling', transaction_hash = %(hash)s, updated_at = clock_timestamp(),
+    first_broadcast_at = coalesce(first_broadcast_at, clock_timestamp()),
+    lease_until = CASE WHEN work = 'answered' THEN clock_timestamp() + interval '2 minutes' ELSE lease_until END
+  WHERE id = ANY(%(ids)s::text[]) AND state IN ('verified', 'settlement_unknown') RETURNING id
+)""",
+)
 
 
 def pending_of(
