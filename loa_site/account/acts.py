@@ -13,8 +13,8 @@ from accounts.services.api_keys import KeyTerms
 from accounts.services.errors import AccountsError, KeyNotFound
 from accounts.services.sessions import SignedIn
 from loa_site.account import visits
+from outbound.json_rpc import RpcFailure
 from telemetry.problem_codes import problem_code
-from x402.chain.rpc import RpcFailure
 from x402.services import refunds
 from x402.services.refunds import RefundRefused, Wish
 

@@ -19,6 +19,7 @@ from accounts import throttles
 from accounts.api.authentication import ApiKeyAuthentication, BearerAuthentication
 from accounts.services.api_keys import SCOPE_FACILITATE, KeyHolder
 from billing.services import recovery
+from outbound.json_rpc import RpcFailure
 from telemetry.configuration import loa
 from telemetry.problem import problem_response
 from x402.api.facilitator_serializers import (
@@ -27,7 +28,6 @@ from x402.api.facilitator_serializers import (
     SUPPORTED,
     VERIFY_RESPONSE,
 )
-from x402.chain.rpc import RpcFailure
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.response import SettleResponse, VerifyResponse
 from x402.services import facilitated_requests, facilitated_settlement, supported_kinds

@@ -15,9 +15,9 @@ from accounts.api.views import invalid
 from accounts.services.errors import AccountsError
 from accounts.services.sessions import SignedIn
 from billing.domain.errors import RecoveryInProgress
+from outbound.json_rpc import RpcFailure
 from telemetry.problem import problem_response
 from x402.api.payments import PrivateView, page_size
-from x402.chain.rpc import RpcFailure
 from x402.models import FacilitatedPayment, Refund, RefundState
 from x402.protocol.errors import MalformedPayment
 from x402.selectors.wallet_payments import PAGE_SIZE, PAGE_SIZE_MAX

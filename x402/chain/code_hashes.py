@@ -6,8 +6,8 @@ those two words are blanked before it is hashed.
 
 from typing import Final
 
+from outbound.json_rpc import RpcClient, bytes_of, number_of
 from x402.chain import abi
-from x402.chain.rpc import RpcClient, bytes_of, number_of
 from x402.protocol import eip712
 
 MULTICALL3_CODE_HASH: Final = bytes.fromhex("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891")

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from outbound.json_rpc import OutcomeUnknown, RpcClient, RpcRefused, bytes_of
 from x402.chain import abi, permit2, tokens
 from x402.chain.receipts import Log, log_of, logs_of, ranges_of, topic_of
-from x402.chain.rpc import OutcomeUnknown, RpcClient, RpcRefused, bytes_of
 from x402.protocol.payload import Permit2Authorization
 from x402.protocol.schemes.exact_permit2 import PERMIT2
 

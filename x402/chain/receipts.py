@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from outbound.json_rpc import Json, OutcomeUnknown, RpcClient, bytes_of, number_of
 from x402.chain import abi, tokens
-from x402.chain.rpc import Json, OutcomeUnknown, RpcClient, bytes_of, number_of
 from x402.protocol.payload import Authorization
 
 BLOCKS_PER_SEARCH: Final = 2_000  # the widest range common public nodes answer

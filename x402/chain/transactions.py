@@ -11,8 +11,8 @@ from typing import Final
 
 from coincurve import PrivateKey
 
+from outbound.json_rpc import Json, OutcomeUnknown, RpcClient, RpcFailure, RpcRefused, number_of
 from x402.chain import abi, rlp
-from x402.chain.rpc import Json, OutcomeUnknown, RpcClient, RpcFailure, RpcRefused, number_of
 from x402.protocol import eip712
 
 FEE_CEILING_WEI: Final = 200 * 10**9  # per gas; Base's worst hours were below 100 gwei

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from outbound.json_rpc import Call, Json, OutcomeUnknown, RpcClient, bytes_of, number_of
 from x402.chain import abi, multicall, permit2, tokens
-from x402.chain.rpc import Call, Json, OutcomeUnknown, RpcClient, bytes_of, number_of
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.payload import Permit2Authorization, SignedTransfer
 from x402.protocol.schemes.exact_eip3009 import ChainQuestions

@@ -6,9 +6,9 @@ circuit is open, when nothing was sent, or when the chain shows its authorizatio
 
 from collections.abc import Sequence
 
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.logging import get_logger
-from x402.chain.rpc import RpcFailure
 from x402.chain.transactions import FeeCeilingReached
 from x402.facilitators.base import Outcome, Submitted
 from x402.facilitators.direct import DirectFacilitator

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 
 from outbound.breaker import CALLS_UNTIL_CLOSED
 from outbound.breaker_state import CircuitOpen, Permit, settlement_breaker
+from outbound.json_rpc import RpcClient
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain import receipts
 from x402.chain.network_settings import Network
-from x402.chain.rpc import RpcClient
 from x402.chain.verification_state import AuthorizationState, ChainState, verify_chain_state
 from x402.facilitators import remote_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted

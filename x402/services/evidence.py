@@ -7,12 +7,12 @@ for anything else, or an expiry unused, seen at a finalized block, makes it dead
 from django.utils import timezone
 
 from billing.services import dead_letters, deferred_sales
+from outbound.json_rpc import RpcClient, RpcFailure
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain import receipts
 from x402.chain.network_settings import Network, networks
 from x402.chain.receipts import Use
-from x402.chain.rpc import RpcClient, RpcFailure
 from x402.chain.verification_state import authorization_state
 from x402.facilitators.base import Evidence
 from x402.models import Payment, PaymentState

@@ -9,11 +9,11 @@ many, cost nothing. Who finds no room is not refused: the payment settles before
 from django.db import transaction
 from django.db.models import QuerySet
 
+from outbound.json_rpc import RpcFailure, number_of
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain.network_settings import networks
-from x402.chain.rpc import RpcFailure, number_of
 from x402.models import Exposure, Payment, PaymentState
 from x402.models.payment import ON_CHAIN, SettleOrder, WorkState
 from x402.services import payment_rows

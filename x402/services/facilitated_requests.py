@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
+from outbound.json_rpc import RpcRefused
 from telemetry.configuration import loa
 from x402.chain import verification_state
 from x402.chain.network_settings import Asset, Network, network_of
-from x402.chain.rpc import RpcRefused
 from x402.facilitators.direct import call_of
 from x402.facilitators.due_payments import DuePayment
 from x402.protocol.errors import PaymentRefused

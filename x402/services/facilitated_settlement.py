@@ -11,11 +11,11 @@ from typing import Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from outbound.json_rpc import RpcFailure
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
 from x402.chain.network_settings import Network, networks
 from x402.chain.receipts import Use
-from x402.chain.rpc import RpcFailure
 from x402.chain.verification_state import AuthorizationState, authorization_state
 from x402.facilitators.base import Evidence
 from x402.models import FacilitatedPayment, FacilitatedState

@@ -5,9 +5,9 @@ import threading
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from outbound.json_rpc import RpcClient
 from telemetry.configuration import loa
 from x402.chain.network_settings import networks
-from x402.chain.rpc import RpcClient
 from x402.facilitators.base import Facilitator
 from x402.facilitators.direct import DirectFacilitator
 from x402.facilitators.fallback import FallbackFacilitator

@@ -11,12 +11,12 @@ from billing.domain.errors import Refused
 from billing.domain.money import KiloWei
 from billing.selectors import balances
 from billing.services import events
+from outbound.json_rpc import RpcFailure, number_of
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger, log_metric
 from telemetry.metrics import gauge
 from x402.chain.network_settings import networks
-from x402.chain.rpc import RpcFailure, number_of
 from x402.models import ChainTransaction, TransactionState
 from x402.services.facilitator_choice import rpc_of
 from x402.services.ways_to_pay import relayer_addresses

@@ -6,9 +6,9 @@ by who has which.
 
 from dataclasses import dataclass
 
+from outbound.json_rpc import RpcClient
 from x402.chain import permit2_receipts, receipts
 from x402.chain.receipts import Log, NonceUse, Use
-from x402.chain.rpc import RpcClient
 from x402.models import ConsumedLog
 from x402.protocol.payload import Authorization, SignedTransfer
 

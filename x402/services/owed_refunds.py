@@ -10,11 +10,11 @@ from django.db import connection
 from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.errors import AccountsError
 from billing.services import recovery
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain.network_settings import default_network
-from x402.chain.rpc import RpcFailure
 from x402.services import refund_finality, refund_gate, refunds
 
 CAUSE_OWED: Final = "owed"

@@ -6,8 +6,8 @@ nothing here, but it is not kept either: the payer gets it back as a note of kin
 """
 
 from billing.domain.errors import LostLease
+from outbound.json_rpc import OutcomeUnknown, RpcFailure, number_of
 from x402.chain.receipts import Log, Use
-from x402.chain.rpc import OutcomeUnknown, RpcFailure, number_of
 from x402.chain.verification_state import authorization_state
 from x402.models import Payment, PaymentState
 from x402.protocol.quote_token import QuoteToken

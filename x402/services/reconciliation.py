@@ -18,12 +18,12 @@ from django.db.models import Min
 from billing.domain import accounts
 from billing.selectors import balances
 from billing.services import recovery, settlements
+from outbound.json_rpc import RpcClient, RpcFailure, bytes_of, number_of
 from telemetry import names
 from telemetry.logging import get_logger, log_metric
 from x402.chain import abi, receipts, tokens
 from x402.chain.network_settings import Asset, Network, networks
 from x402.chain.receipts import Movement
-from x402.chain.rpc import RpcClient, RpcFailure, bytes_of, number_of
 from x402.models import ConsumedLog, FacilitatedPayment, Payment, PaymentState, Reconciliation
 from x402.selectors.payments import payment_by_replay_key
 from x402.selectors.reconciliations import compared_until

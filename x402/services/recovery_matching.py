@@ -17,11 +17,11 @@ from billing.domain.errors import Refused
 from billing.selectors import credit_notes
 from billing.services import settlements
 from billing.services.recovery_report import Part
+from outbound.json_rpc import RpcClient, number_of
 from telemetry.configuration import loa
 from x402.chain import receipts
 from x402.chain.network_settings import Asset, Network, networks
 from x402.chain.receipts import Movement
-from x402.chain.rpc import RpcClient, number_of
 from x402.chain.signers import signer_of
 from x402.models import ChainTransaction, ConsumedLog, Payment, Relayer
 from x402.selectors.payments import payment_by_replay_key

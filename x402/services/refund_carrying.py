@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
 from telemetry.logging import get_logger
-from x402.chain.rpc import RpcFailure
 from x402.models import FacilitatedPayment, FacilitatedState, Refund, RefundState
 from x402.models.payment import Method
 from x402.services import refund_float, refund_gate, settler

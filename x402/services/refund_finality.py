@@ -12,8 +12,8 @@ from typing import Final
 from django.db import connection
 
 from billing.services import refunds as ledger_refunds
+from outbound.json_rpc import Json, number_of
 from x402.chain.network_settings import networks
-from x402.chain.rpc import Json, number_of
 from x402.services.facilitator_choice import rpc_of
 
 LIMIT: Final = 200

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing.domain import accounts
+from outbound.json_rpc import OutcomeUnknown, bytes_of, number_of
 from telemetry.configuration import loa
 from x402.chain import abi, tokens
 from x402.chain.network_settings import Asset, Network, networks
-from x402.chain.rpc import OutcomeUnknown, bytes_of, number_of
 from x402.chain.signers import signer_of
 from x402.chain.transactions import Signer
 from x402.models import Refund

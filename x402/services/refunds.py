@@ -18,6 +18,7 @@ from billing.domain.accounts import token_denomination
 from billing.domain.journal import Transition
 from billing.services import recovery
 from billing.services import refunds as ledger
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
@@ -25,7 +26,6 @@ from telemetry.logging import get_logger
 from x402.chain import receipts
 from x402.chain.network_settings import default_network
 from x402.chain.receipts import Log, Use
-from x402.chain.rpc import RpcFailure
 from x402.chain.verification_state import authorization_state
 from x402.models import ConsumedLog, Payment, PaymentState, Refund, RefundDay, RefundState
 from x402.services import refund_carrying, refund_finality, refund_float, refund_gate, screening

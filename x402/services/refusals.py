@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from accounts.services.errors import AccountsError
 from billing.domain.errors import RecoveryInProgress
 from billing.services.dead_letters import PendingRiskCap
-from x402.chain.rpc import RpcFailure
+from outbound.json_rpc import RpcFailure
 from x402.models import Payment
 from x402.protocol.errors import MalformedPayment, PaymentRefused, UnpriceableRequest
 from x402.services import responses

@@ -10,9 +10,9 @@ from django.utils.cache import patch_vary_headers
 
 from accounts.services.errors import AccountsError
 from billing.selectors import credit_notes
+from outbound.json_rpc import RpcFailure
 from telemetry.problem import problem_response
 from telemetry.problem_codes import problem_code
-from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
 from x402.protocol import headers, offer_receipt

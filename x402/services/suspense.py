@@ -16,11 +16,11 @@ from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.errors import AccountsError
 from billing.domain.journal import JournalKind
 from billing.services import corrections, treasury_moves
+from outbound.json_rpc import OutcomeUnknown
 from telemetry import names
 from telemetry.logging import get_logger
 from x402.chain import receipts, tokens
 from x402.chain.network_settings import networks
-from x402.chain.rpc import OutcomeUnknown
 from x402.models import Refund
 from x402.services import refunds
 from x402.services.facilitator_choice import rpc_of

@@ -12,6 +12,7 @@ from django.utils import timezone
 from billing.domain import accounts
 from billing.selectors.balances import balance_of
 from billing.services import treasury_moves
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger, log_metric
@@ -19,7 +20,6 @@ from telemetry.metrics import gauge
 from x402.chain import abi, receipts, tokens
 from x402.chain.network_settings import Asset, Network, networks
 from x402.chain.receipts import Movement
-from x402.chain.rpc import RpcFailure
 from x402.models import ConsumedLog, Refund, RefundDay, RefundState
 from x402.services import refund_carrying, refund_float, refund_gate
 from x402.services.facilitated_booking import own_addresses

@@ -11,11 +11,11 @@ from typing import Final
 
 from billing.selectors import credit_notes
 from billing.services import settlements
+from outbound.json_rpc import RpcClient, RpcRefused, number_of
 from telemetry import names
 from telemetry.logging import get_logger, log_metric
 from x402.chain.network_settings import Asset, Network
 from x402.chain.receipts import Log, Movement, Use
-from x402.chain.rpc import RpcClient, RpcRefused, number_of
 from x402.chain.verification_state import authorization_state
 from x402.models import ChainTransaction, ConsumedLog, Payment, PaymentState
 from x402.models.payment import ON_CHAIN

@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.services.account_of_wallet import account_id_of_wallet
+from outbound.json_rpc import RpcFailure
 from telemetry import names, propagation
 from telemetry.configuration import loa
 from telemetry.correlation import bind_correlation_id
 from telemetry.identifiers import new_id, new_payment_id
 from telemetry.tracing import annotate, annotate_transaction, traced, transaction_carrier
 from x402.chain.network_settings import Asset, Network, network_of, networks
-from x402.chain.rpc import RpcFailure
 from x402.chain.verification_state import AuthorizationState, ChainState, authorization_state, require_payable
 from x402.facilitators import remote_rows
 from x402.models import Payment, PaymentState, SettlementAttempt

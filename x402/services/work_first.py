@@ -25,10 +25,10 @@ from django.utils import timezone
 from billing.domain.errors import LostLease, Refused
 from billing.domain.journal import Transition
 from billing.services import deferred_sales, recovery
+from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
-from x402.chain.rpc import RpcFailure
 from x402.models import Payment, PaymentState
 from x402.models.payment import SettleOrder, WorkState
 from x402.protocol.errors import PaymentRefused

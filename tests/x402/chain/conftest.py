@@ -10,9 +10,9 @@ from eth_account import Account
 
 import contracts
 from loa_site.local import genesis, wallets
+from outbound.json_rpc import RpcClient
 from tests.x402.protocol.signing import DOMAIN, PAY_TO, TRANSFER
 from x402.chain import abi, multicall, transactions
-from x402.chain.rpc import RpcClient
 from x402.protocol.payload import Authorization
 
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"

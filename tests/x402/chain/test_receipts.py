@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from outbound.json_rpc import OutcomeUnknown
 from tests.x402.chain.conftest import MULTICALL3, USDC
 from tests.x402.protocol.signing import PAY_TO, signed
 from x402.chain import receipts, tokens
 from x402.chain.receipts import Log, Use, find_use, logs_of, transfer_of, use_of
-from x402.chain.rpc import OutcomeUnknown
 
 OTHER = "0x" + "77" * 20
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from x402.chain.rpc import NothingSent, OutcomeUnknown, RpcClient, RpcRefused, bytes_of, number_of
+from outbound.json_rpc import NothingSent, OutcomeUnknown, RpcClient, RpcRefused, bytes_of, number_of
 
 
 class Node:

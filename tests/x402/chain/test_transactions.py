@@ -8,9 +8,9 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbound.json_rpc import RpcRefused
 from tests.x402.chain.conftest import USDC
 from x402.chain import rlp, transactions
-from x402.chain.rpc import RpcRefused
 from x402.chain.transactions import FeeCeilingReached, Fees, Refusal, Signer, Unsigned
 
 KEY = "0x" + "11" * 32

@@ -2,10 +2,10 @@
 
 import pytest
 
+from outbound.json_rpc import OutcomeUnknown, RpcRefused
 from tests.x402.chain.conftest import MULTICALL3, PERMIT2, USDC
 from x402.chain import code_hashes, tokens
 from x402.chain.code_hashes import UnexpectedCode, require_contracts
-from x402.chain.rpc import OutcomeUnknown, RpcRefused
 from x402.chain.verification_state import (
     AuthorizationState,
     authorization_state,

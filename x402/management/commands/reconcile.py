@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from billing.management.output import ChangingCommand
-from x402.chain.rpc import RpcFailure
+from outbound.json_rpc import RpcFailure
 from x402.services.reconciliation import Report, reconcile
 
 

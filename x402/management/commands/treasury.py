@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from billing.management.output import ChangingCommand
+from outbound.json_rpc import RpcFailure
 from x402.chain.network_settings import default_network, networks
-from x402.chain.rpc import RpcFailure
 from x402.services import suspense, treasury
 from x402.services.refund_float import NoRefundKey
 from x402.services.suspense import Deposit, NoSuchDeposit
