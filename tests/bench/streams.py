@@ -37,9 +37,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=500)
     count = parser.parse_args().streams
-    from loa_site.local import test_run
+    from loa_site.local import test_servers
 
-    with test_run.environment(reuse=True) as variables:
+    with test_servers.environment(reuse=True) as variables:
         os.environ |= variables
         django.setup()
         figures = {"streams": count, **_measure(count)}
