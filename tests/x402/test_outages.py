@@ -6,6 +6,7 @@ from billing.domain.errors import LedgerUnavailable
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, receipt_of, terms_of
 from x402.services import serving
+from x402.services.serving_leases import Claim
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.paid_urls")]
 
@@ -15,7 +16,7 @@ def test_books_that_cannot_be_reached_before_the_work_cost_nothing_but_a_retry(
 ) -> None:
     header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/metered", {"n": 1})))}
 
-    def unreachable(payment_id: str) -> int | None:
+    def unreachable(payment_id: str) -> Claim | None:
         raise LedgerUnavailable(reason="the connection was refused")
 
     with monkeypatch.context() as outage:

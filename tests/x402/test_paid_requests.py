@@ -1,5 +1,6 @@
 """The gate on real services: a wallet pays for a call, gets the answer, a receipt and its change."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.test import Client
 
 from billing.selectors import credit_notes
+from tests.attacks.tools import in_background, until
 from tests.x402 import paid_urls
 from tests.x402.buyer import Buyer, decoded, encoded, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
@@ -114,6 +116,26 @@ def test_the_payers_retry_gets_the_stored_answer_and_costs_nothing(buyer: Buyer,
     assert receipt_of(retry) == receipt_of(first)
     assert chain.balance_of(buyer.address) == balance
     assert paid_urls.runs["metered"] == 1
+
+
+def test_the_first_receipt_names_the_time_that_every_later_one_does(buyer: Buyer) -> None:
+    """When the money came, which the row says, not when the answer left: the work took longer than a second."""
+    header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/slow")))}
+    paid_urls.gate.clear()
+    answer = in_background(lambda: Buyer(buyer.private_key, Client()).ask("/slow", headers=header))
+    until(lambda: paid_urls.runs["slow"] == 1, seconds=30)
+    time.sleep(1.1)
+
+    paid_urls.gate.set()
+    first, retry = answer.result(30), buyer.ask("/slow", headers=header)
+
+    payment = Payment.objects.get(payer=buyer.address.lower())
+    issued = [
+        receipt_of(one)["extensions"]["offer-receipt"]["info"]["receipt"]["payload"]["issuedAt"]
+        for one in (first, retry)
+    ]
+    assert issued == [int(payment.settled_at.timestamp())] * 2
+    assert receipt_of(first) == receipt_of(retry)
 
 
 def test_eight_at_once_with_one_payment_are_one_charge_and_one_run(buyer: Buyer, chain: LocalChain) -> None:

@@ -14,6 +14,7 @@ from x402 import cors
 from x402.models import Payment, PaymentState
 from x402.services import serving
 from x402.services.housekeeping import Housekeeping
+from x402.services.serving_leases import Claim
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.browser.paywall_urls")]
 
@@ -105,14 +106,14 @@ def test_without_workers_a_request_sweeps_what_is_due_beside_itself(
 def _crashed_payment(buyer: Buyer, monkeypatch: pytest.MonkeyPatch) -> Payment:
     """A payment whose process died in the middle of the work, some time ago."""
 
-    def unreachable(payment_id: str) -> int | None:
+    def unreachable(payment_id: str) -> Claim | None:
         raise LedgerUnavailable(reason="the connection was refused")
 
     with monkeypatch.context() as outage:
         outage.setattr(serving.leases, "claim", unreachable)
         assert buyer.buy("/paid/forecast").status_code == 503
     payment = Payment.objects.get(payer=buyer.address.lower())
-    assert serving.leases.claim(payment.pk) == 1
+    assert serving.leases.claim(payment.pk) == Claim(1, payment.settled_at)
     serving.leases.drop(payment.pk)
     Payment.objects.filter(pk=payment.pk).update(lease_until=timezone.now() - timedelta(minutes=5))
     return payment

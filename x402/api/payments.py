@@ -221,5 +221,5 @@ def receipt_facts(payment: Payment) -> dict[str, object]:
         "refunds": refunds_of(payment.pk),
         "charge": answers.facts_of(payment),
         "issued_at": now,
-        "signed": sign_receipt(payment, issued_at=now).to_json(),
+        "signed": sign_receipt(payment).to_json(),
     }

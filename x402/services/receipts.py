@@ -1,7 +1,6 @@
 """A receipt: what a payer needs to prove a payment to someone else, signed (extension `offer-receipt`)."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from telemetry.configuration import loa
 from x402.models import Payment
@@ -21,17 +20,18 @@ class SignedReceipt:
         return {**self.statement, "signer": self.signer}
 
 
-def sign_receipt(payment: Payment, *, issued_at: datetime) -> SignedReceipt:
-    """State, signed, that this payment was received. Call it only for payments that were settled.
+def sign_receipt(payment: Payment) -> SignedReceipt:
+    """State, signed, that this payment was received, at the time its row says: the same receipt every time.
 
-    The time is when the payment was settled, where that is known, so that the same receipt is signed every time.
-    Raises KmsUnavailable where the key is in KMS.
+    Raises ValueError for a payment that was not settled, and KmsUnavailable where the key is in KMS.
     """
+    if payment.settled_at is None:
+        raise ValueError(f"payment {payment.pk} was not settled, so that nobody has received it")
     statement = signed_statements.receipt(
         network=payment.network,
         resource_url=loa("PUBLIC_ORIGIN") + payment.request_path,
         payer=payment.payer,
-        issued_at=int((payment.settled_at or issued_at).timestamp()),
+        issued_at=int(payment.settled_at.timestamp()),
         transaction=payment.transaction_hash,
     )
     return SignedReceipt(statement, signed_statements.statement_signer().address)

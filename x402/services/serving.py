@@ -27,7 +27,7 @@ from x402.protocol.strict_json import JsonObject
 from x402.services import answers, mixed_payments, purchases
 from x402.services.answers import Answer
 from x402.services.crash_points import crash_point
-from x402.services.serving_leases import leases
+from x402.services.serving_leases import Claim, leases
 from x402.services.waiting import watch
 
 WORK_FAILED_STATUS = 502
@@ -99,26 +99,31 @@ def serve(payment: Payment, work: Work) -> bool:
     A stream is begun only: `work.stream` is then to be sent, and whoever sends it ends it (`services.streaming`).
     """
     recovery.require_none()
-    attempt = leases.claim(payment.pk)
-    if attempt is None:
+    claim = leases.claim(payment.pk)
+    if claim is None:
         return False
     try:
-        payment.state, payment.attempt = PaymentState.SERVING, attempt
+        note_claim(payment, claim)
         try:
             answer = _run(payment, work, before_commit=None)
         except WorkFailed as failure:
-            notes = credit_failed_work(payment, attempt=attempt, code=failure.code, status=failure.status)
+            notes = credit_failed_work(payment, attempt=claim.attempt, code=failure.code, status=failure.status)
             work.outcome = Outcome(answer=None, notes=notes)
             return True
         if answer is not None:
             finish(payment, work, answer)
     except LostLease:
-        log.warning(names.PAYMENT_TAKEN_OVER, payment_id=payment.pk, attempt=attempt)
+        log.warning(names.PAYMENT_TAKEN_OVER, payment_id=payment.pk, attempt=claim.attempt)
         return False
     finally:
         if work.stream is None:
             end_serving(payment)
     return True
+
+
+def note_claim(payment: Payment, claim: Claim) -> None:
+    """Let this object say what its row says since the claim; its first receipt names the time that every later does."""
+    payment.state, payment.attempt, payment.settled_at = PaymentState.SERVING, claim.attempt, claim.settled_at
 
 
 def finish(payment: Payment, work: Work, answer: Answer, *, is_kept: bool = False) -> None:

@@ -5,6 +5,8 @@ A crashed process stops renewing, and its payments are credited or run again aft
 
 import threading
 import time
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import DatabaseError, connection
 
@@ -18,6 +20,14 @@ SERVING_SECONDS_MAX = 1_200.0  # work that nobody ends is not renewed for ever: 
 MARGIN = 1 / 6  # of the lease: a part of a stream is not sent any more when so little of it is left
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A payment that is this process's to serve: by which attempt, and when its money came, as its row says."""
+
+    attempt: int
+    settled_at: datetime | None
+
+
 class ServingLeases:
     """The payments this process serves now, with the attempt it serves them by."""
 
@@ -29,8 +39,8 @@ class ServingLeases:
         self._busy = threading.Event()
         self._heart: threading.Thread | None = None
 
-    def claim(self, payment_id: str) -> int | None:
-        """Take a settled payment, or a crashed one that may run again, for this process; its attempt, or None.
+    def claim(self, payment_id: str) -> Claim | None:
+        """Take a settled payment, or a crashed one that may run again, for this process; None when it is not ours.
 
         `serving` is committed here, before any work starts. One guarded statement: exactly one caller wins.
         """
@@ -41,11 +51,11 @@ class ServingLeases:
                 " attempt = attempt + CASE WHEN state = 'serving' THEN 1 ELSE 0 END,"
                 " lease_until = clock_timestamp() + make_interval(secs => %s)"
                 " WHERE id = %s AND (state = 'settled' OR (state = 'serving' AND lease_until < clock_timestamp()"
-                " AND on_crash = 'rerun' AND attempt = 1)) RETURNING attempt",
+                " AND on_crash = 'rerun' AND attempt = 1)) RETURNING attempt, settled_at",
                 [float(loa("SERVING_LEASE_SECONDS")), payment_id],
             )
             row = cursor.fetchone()
-        return None if row is None else self._hold(payment_id, attempt=int(row[0]), asked_at=asked_at)
+        return None if row is None else Claim(self._hold(payment_id, attempt=int(row[0]), asked_at=asked_at), row[1])
 
     def claim_work(self, payment_id: str) -> int | None:
         """Take a payment that settles after its work, to do that work; its attempt, or None.

@@ -16,7 +16,7 @@ from telemetry.logging import get_logger
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method, WorkState
 from x402.services import answers, evidence, exposure, mixed_payments, verification, work_first
-from x402.services.serving import credit_failed_work, end_serving
+from x402.services.serving import credit_failed_work, end_serving, note_claim
 from x402.services.serving_leases import leases
 from x402.services.waiting import watch
 
@@ -124,12 +124,12 @@ def _credit_unserved(payment_id: str) -> bool:
 
 def _close_purchase(payment: Payment) -> bool:
     """Credit was minted with the settlement; only the answer that nobody waited for is still to be kept."""
-    attempt = leases.claim(payment.pk)
-    if attempt is None:
+    claim = leases.claim(payment.pk)
+    if claim is None:
         return False
-    payment.state, payment.attempt = PaymentState.SERVING, attempt
+    note_claim(payment, claim)
     try:
-        credit_failed_work(payment, attempt=attempt, code="answer_not_fetched", status=410)
+        credit_failed_work(payment, attempt=claim.attempt, code="answer_not_fetched", status=410)
     except LostLease:
         return False
     finally:

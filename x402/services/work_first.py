@@ -44,6 +44,7 @@ from x402.services.serving import (
     credit_failed_work,
     end_serving,
     finish,
+    note_claim,
     run_handler,
 )
 from x402.services.serving_leases import leases
@@ -182,10 +183,10 @@ def _settle(payment: Payment, cost: int, *, seconds: float) -> None:
 
 def _take_for_serving(payment: Payment) -> None:
     """Nobody else may release or owe it from here on. Raises LostLease."""
-    attempt = leases.claim(payment.pk)
-    if attempt is None:
+    claim = leases.claim(payment.pk)
+    if claim is None:
         raise LostLease(payment_id=payment.pk)
-    payment.state, payment.attempt = PaymentState.SERVING, attempt
+    note_claim(payment, claim)
 
 
 def _say_what_it_cost(payment: Payment, *, cost: int, actual: int) -> None:
