@@ -34,10 +34,14 @@ Outcome = Evidence | Failure
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Payments that left for the chain. `is_leader` is False when another process writes with this key now."""
+    """Payments that left for the chain. `is_leader` is False when another process writes with this key now.
+
+    `retry_after_seconds` above 0: there is no way to send anything now, and this is when to ask again.
+    """
 
     payment_ids: tuple[str, ...]
     is_leader: bool
+    retry_after_seconds: int = 0
 
 
 class Facilitator(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from billing.domain.recovery import Doubt
 from billing.services import recovery
-from outbound.json_rpc import RpcClient, RpcFailure
+from outbound.json_rpc import RpcClient, RpcFailure, number_of
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
@@ -31,7 +31,16 @@ REBROADCAST_AFTER_SECONDS = 0.5
 STUCK_AFTER_BLOCKS = 5  # then the same calls are offered again with higher fees
 REPEAT_AFTER_BLOCKS = 2  # a node may say that it took a transaction and lose it; later ones would wait behind it
 
+CANNOT_SEND_SECONDS = 5  # fees, gas money and nodes are looked at again after this long
+
 log = get_logger(__name__)
+
+
+class TooLittleGasMoney(Exception):
+    """Raised before anything is stored when the relayer's coin does not cover what a transaction may cost."""
+
+    def __init__(self, *, needed_wei: int, has_wei: int) -> None:
+        super().__init__(f"{needed_wei} wei are needed, the relayer has {has_wei}")
 
 
 @dataclass(slots=True)
@@ -59,6 +68,7 @@ class DirectFacilitator:
         self._pending: dict[int, _Sent] = {}
         self._fees: transactions.Fees | None = None
         self._fees_until = 0.0
+        self._gas_money_wei = 0
 
     @property
     def address(self) -> str:
@@ -67,6 +77,7 @@ class DirectFacilitator:
     def submit(self, *, leaves_to_remote: bool = False) -> Submitted:
         """Take every due payment, up to the batch limit, store and broadcast one transaction for them.
 
+        Nothing is stored that the relayer could not send: above the ceiling for fees, or without the coin for them.
         With `leaves_to_remote`, only those that no facilitator elsewhere could take or that one has given back.
         Locks the relayer row and the due payment rows while it signs; no lock is held during the broadcast.
         """
@@ -89,6 +100,10 @@ class DirectFacilitator:
         except transaction_rows.LeaseLost:
             self._epoch, self._pending = None, {}
             return Submitted(payment_ids=(), is_leader=False)
+        except (transactions.FeeCeilingReached, TooLittleGasMoney) as reason:
+            # Nothing was stored, so nothing can be carried later; what was sent before is still followed.
+            log.error(names.RELAYER_CANNOT_SEND, network=self._network.caip2, reason=str(reason))
+            return Submitted(payment_ids=sent, is_leader=True, retry_after_seconds=CANNOT_SEND_SECONDS)
         return Submitted(payment_ids=sent, is_leader=True)
 
     def _signer_at(self, fees: transactions.Fees) -> Callable[[Sequence[DuePayment]], transactions.SignedTransaction]:
@@ -176,7 +191,9 @@ class DirectFacilitator:
 
     def _current_fees(self) -> transactions.Fees:
         if self._fees is None or time.monotonic() > self._fees_until:
+            self._fees = None
             self._fees = transactions.current_fees(self._rpc, ceiling_wei=loa("RELAYER_FEE_CEILING_WEI"))
+            self._gas_money_wei = number_of(self._rpc.call("eth_getBalance", [self.address, "latest"]))
             self._fees_until = time.monotonic() + self._network.block_seconds
         return self._fees
 
@@ -188,6 +205,8 @@ class DirectFacilitator:
         else:
             target, calldata = self._network.multicall3, batch_calldata(due)
         gas = (GAS_PER_TRANSACTION + sum(payment.gas for payment in due)) * GAS_MARGIN_PERCENT // 100
+        if gas * fees.max_fee_per_gas_wei > self._gas_money_wei:
+            raise TooLittleGasMoney(needed_wei=gas * fees.max_fee_per_gas_wei, has_wei=self._gas_money_wei)
         return self._signer.sign(
             transactions.Unsigned(
                 chain_id=self._network.chain_id, nonce=nonce, to=target, data=calldata, gas_limit=gas, fees=fees

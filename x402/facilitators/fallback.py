@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.logging import get_logger
-from x402.chain.transactions import FeeCeilingReached
 from x402.facilitators.base import Outcome, Submitted
-from x402.facilitators.direct import DirectFacilitator
-from x402.facilitators.remote import RemoteFacilitator
+from x402.facilitators.direct import CANNOT_SEND_SECONDS, DirectFacilitator
+from x402.facilitators.remote import RemoteFacilitator, is_circuit_open
 
 log = get_logger(__name__)
 
@@ -34,11 +33,21 @@ class FallbackFacilitator:
         handed = self._first.submit()
         try:
             sent = self._second.submit(leaves_to_remote=not self._first.is_open)
-        except (RpcFailure, FeeCeilingReached) as failure:
+        except RpcFailure as failure:
             log.warning(names.FACILITATOR_ERROR, outcome="direct_unavailable", reason=type(failure).__name__)
-            sent = Submitted(payment_ids=(), is_leader=True)
+            sent = Submitted(payment_ids=(), is_leader=True, retry_after_seconds=CANNOT_SEND_SECONDS)
         follows = bool(handed.payment_ids) or self._first.pending_count() > 0
-        return Submitted(payment_ids=handed.payment_ids + sent.payment_ids, is_leader=follows or sent.is_leader)
+        return Submitted(
+            payment_ids=handed.payment_ids + sent.payment_ids,
+            is_leader=follows or sent.is_leader,
+            retry_after_seconds=self._retry_after(handed, sent),
+        )
+
+    def _retry_after(self, handed: Submitted, sent: Submitted) -> int:
+        """When one of the ways may be open again, if neither is now; else 0."""
+        if not sent.retry_after_seconds or not (self._first.is_open or is_circuit_open()):
+            return 0
+        return min(sent.retry_after_seconds, handed.retry_after_seconds or sent.retry_after_seconds)
 
     def collect(self) -> Sequence[Outcome]:
         """What is known of both ways. Raises RpcFailure."""

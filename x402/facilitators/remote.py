@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from outbound.breaker import CALLS_UNTIL_CLOSED
+from outbound.breaker import CALLS_UNTIL_CLOSED, State
 from outbound.breaker_state import CircuitOpen, Permit, settlement_breaker
 from outbound.json_rpc import RpcClient
 from telemetry import names
@@ -82,9 +82,9 @@ class RemoteFacilitator:
             return Submitted(payment_ids=(), is_leader=True)
         try:
             permit = settlement_breaker.admit()
-        except CircuitOpen:
+        except CircuitOpen as circuit:
             self.is_open = True
-            return Submitted(payment_ids=(), is_leader=True)
+            return Submitted(payment_ids=(), is_leader=True, retry_after_seconds=circuit.retry_after_seconds)
         is_probe = permit.admission != CALLS_UNTIL_CLOSED
         taken = remote_rows.take(self._wish, limit=1 if is_probe else room)
         for due in taken:
@@ -224,6 +224,11 @@ class RemoteFacilitator:
         self.released += tuple(remote_rows.release(ids, reason=reason))
         for payment_id in ids:
             del self._flights[payment_id]
+
+
+def is_circuit_open() -> bool:
+    """Whether the facilitator is left alone now, or is being tried with one payment."""
+    return settlement_breaker.state() is not State.CLOSED
 
 
 def _was_not_sent(flight: _Flight) -> bool:

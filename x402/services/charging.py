@@ -30,6 +30,7 @@ from x402.services import (
     mixed_payments,
     offers,
     paid_requests,
+    payment_rows,
     preused,
     proofs,
     purchases,
@@ -284,7 +285,7 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
         return _decided(payment, work)
     deadline = time.monotonic() + loa("WAIT_SECONDS")
     try:
-        ticket = watch.join(payment.pk, known_state=payment.state, is_replay=is_replay)
+        ticket = watch.join(payment.pk, known_state=payment.state, network=payment.network, is_replay=is_replay)
     except TooManyWaiters:
         return responses.in_progress(payment)
     with ticket:
@@ -302,6 +303,8 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
                 continue
             if work_first.end_interrupted(payment) or payment.is_decided:
                 return _decided(payment, work)
+            if (unsendable := _unsendable(payment, ticket)) is not None:
+                return unsendable
             remaining = deadline - time.monotonic()
             is_stuck = payment.state == PaymentState.SETTLEMENT_UNKNOWN
             if remaining <= 0 or (is_stuck and not watch.may_stay(ticket)):
@@ -309,6 +312,14 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))
             payment = _news_of(payment, ticket)
+
+
+def _unsendable(payment: Payment, ticket: Ticket) -> HttpResponse | None:
+    """503 at once where no way to settle is open and nothing was sent: waiting longer would bring nothing."""
+    seconds, ticket.retry_after_seconds = ticket.retry_after_seconds, 0
+    if not seconds or not payment_rows.withdraw(payment):
+        return None
+    return responses.unsendable(payment, retry_after_seconds=seconds)
 
 
 def _decided(payment: Payment, work: Work) -> HttpResponseBase:

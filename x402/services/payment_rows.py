@@ -3,9 +3,13 @@
 from functools import lru_cache
 
 from django.db import DatabaseError, connection
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from x402.models import Payment
+from x402.facilitators.remote_rows import NOTHING_SENT
+from x402.models import Payment, PaymentState
+from x402.models.payment import SettleOrder
 from x402.protocol.errors import PaymentRefused
 
 TOO_MUCH_OUTSTANDING = "LX012"  # raised by x402_reserve()
@@ -38,3 +42,13 @@ def insert(payment: Payment) -> bool:
                 "insufficient_funds", "The payer's balance does not cover this beside its other payments."
             ) from None
         return bool(cursor.rowcount)
+
+
+def withdraw(payment: Payment) -> bool:
+    """Let a payment that has not left rest until its payer sends it again; whether it was still here.
+
+    One guarded statement: what a facilitator or the relayer has taken meanwhile is not touched.
+    """
+    is_here = Q(state=PaymentState.VERIFIED) | Q(state=PaymentState.SETTLEMENT_UNKNOWN, failure_code=NOTHING_SENT)
+    resting = Payment.objects.filter(is_here, pk=payment.pk, settle_order=SettleOrder.BEFORE)
+    return bool(resting.update(lease_until=Now(), updated_at=Now()))

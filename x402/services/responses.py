@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 from accounts.services.errors import AccountsError
@@ -144,6 +143,17 @@ def in_progress(payment: Payment) -> HttpResponse:
     )
 
 
+def unsendable(payment: Payment, *, retry_after_seconds: int) -> HttpResponse:
+    """503: no way to settle is open. Nothing was sent, and the same payment can be when one is."""
+    return _problem(
+        payment,
+        "settlement_unavailable",
+        503,
+        "Payments cannot be sent to the network now. Nothing was taken; send the same payment again later.",
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 def _problem(payment: Payment, code: str, status: int, detail: str = "", **facts: object) -> HttpResponse:
     """A problem that names its payment and the state, which anyone who holds the id may know."""
     facts |= {"payment_id": payment.pk, "state": payment.state}
@@ -242,8 +252,8 @@ def settle_response(payment: Payment, notes: tuple[IssuedNote, ...]) -> SettleRe
         }
     is_unpaid = payment.has_failed_unpaid or payment.state == PaymentState.DEAD
     extensions: JsonObject = {"loa": ours}
-    if payment.transaction_hash and not is_unpaid:
-        signed = sign_receipt(payment, issued_at=timezone.now()).statement
+    if payment.transaction_hash and payment.settled_at is not None and not is_unpaid:
+        signed = sign_receipt(payment).statement
         extensions[offer_receipt.EXTENSION] = receipt_extension(signed)
     return SettleResponse(
         success=not is_unpaid,

@@ -47,6 +47,7 @@ class Progress:
     pending: int
     is_leader: bool
     booked: tuple[Outcome, ...] = ()
+    retry_after_seconds: int = 0  # above 0: nothing can be sent now, by any way
 
 
 def advance(facilitator: Facilitator) -> Progress:
@@ -79,6 +80,7 @@ def advance(facilitator: Facilitator) -> Progress:
         pending=facilitator.pending_count(),
         is_leader=True,
         booked=tuple(outcomes),
+        retry_after_seconds=submitted.retry_after_seconds,
     )
 
 

@@ -109,6 +109,8 @@ class Settler:
                     return
                 self._follow_leader()
                 continue
+            if progress.retry_after_seconds and not self._retired_key:
+                watch.announce_unsendable(self._network, retry_after_seconds=progress.retry_after_seconds)
             if progress.submitted or progress.settled:
                 idle_since, poll_seconds = None, FIRST_RECEIPT_POLL_SECONDS
                 continue

@@ -30,10 +30,12 @@ class TooManyWaiters(Exception):
 class Ticket:
     """One waiting request. Use as a context manager; `wait` returns when there may be news."""
 
-    def __init__(self, registry: "Watch", payment_id: str, known_state: str) -> None:
+    def __init__(self, registry: "Watch", payment_id: str, *, known_state: str, network: str) -> None:
         self._registry = registry
         self.payment_id = payment_id
         self.known_state = known_state
+        self.network = network
+        self.retry_after_seconds = 0  # above 0: its payment cannot be sent now; taken by who acts on it
         self.is_patient = False  # counts towards the share of those who may wait long
         self.evidence: Evidence | None = None
         self._news = threading.Event()
@@ -67,12 +69,12 @@ class Watch:
         self._someone_waits = threading.Event()
         self._listener: threading.Thread | None = None
 
-    def join(self, payment_id: str, *, known_state: str, is_replay: bool = False) -> Ticket:
+    def join(self, payment_id: str, *, known_state: str, network: str = "", is_replay: bool = False) -> Ticket:
         """Register a waiting request. Replays have a share of this process's threads, not all of them.
 
-        Raises TooManyWaiters.
+        With a network it hears too when nothing can be sent there. Raises TooManyWaiters.
         """
-        ticket = Ticket(self, payment_id, known_state)
+        ticket = Ticket(self, payment_id, known_state=known_state, network=network)
         with self._lock:
             waiting = self._tickets.get(payment_id, [])
             if len(waiting) >= int(loa("WAITERS_PER_PAYMENT")) or (is_replay and not self._has_room()):
@@ -129,6 +131,14 @@ class Watch:
         with self._lock:
             told = [ticket for payment_id in payment_ids for ticket in self._tickets.get(payment_id, ())]
         for ticket in told:
+            ticket.tell()
+
+    def announce_unsendable(self, network: str, *, retry_after_seconds: int) -> None:
+        """Nothing can be sent on this network now: whose payment has not left need not wait for it any longer."""
+        with self._lock:
+            told = [ticket for tickets in self._tickets.values() for ticket in tickets if ticket.network == network]
+        for ticket in told:
+            ticket.retry_after_seconds = retry_after_seconds
             ticket.tell()
 
     def is_anyone_waiting(self) -> bool:
