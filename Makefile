@@ -78,17 +78,36 @@ load: setup ## payments at once (plan 13.4): throughput, percentiles, errors, co
 journeys: setup ## whole payments on servers in processes of their own, crashes included
 	@$(PYTHON) -m loa_site.local test -m journey $(ARGS)
 
+storm: setup ## everything goes wrong at once, by a seed: SEED=1, SECONDS=60, STORMS=1 in a row; ARGS=--json
+	@$(PYTHON) -m tests.storm --seed $(or $(SEED),1) --seconds $(or $(SECONDS),60) --storms $(or $(STORMS),1) $(ARGS)
+
+drill: setup ## backup, loss, restore and comparison with the chain; a lagging replica; a rolling deploy; long forms
+	@DRILL_LONG=1 $(PYTHON) -m loa_site.local test tests/drill tests/deploy -q -s $(ARGS)
+
 interop: setup ## published x402 clients pay a running site
 	@$(PYTHON) -m tests.interop
 
 browser: setup ## pages in a real Chromium
 	@$(PYTHON) -m loa_site.local test tests/browser $(ARGS)
 
+lighthouse: setup ## Lighthouse on the waitlist and the first page: 95 or more in all four
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm ci --prefix tests/browser/lighthouse --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(PYTHON) -m loa_site.local test tests/browser/test_lighthouse.py -q $(ARGS)
+
+scale: setup ## more nodes on this machine, measured, and more machines, simulated; NODES=1,2,4, ARGS="--seconds 20"
+	@$(PYTHON) -m tests.scale --nodes $(or $(NODES),1,2,4) $(ARGS)
+
+pooler: setup ## parts of the test suite through PgBouncer in transaction mode; ARGS="tests/billing -x" names others
+	@LOA_WAIT_SECONDS=8 $(PYTHON) -m tests.scale.pooled $(ARGS)
+
 bench: setup ## our figures beside the peers'; ONLY=ledger or ONLY=x402 for one part
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 terraform: setup ## format, rules, wiring and a scan of infra/terraform; what cannot run here says why
 	@$(PYTHON) -m tests.infra
+
+image: setup ## build the container image and run it, non-root and read-only; a base of Debian's packages, no registry
+	@LOA_WAIT_SECONDS=8 $(PYTHON) -m loa_site.local test tests/infra/test_image.py -m image $(ARGS)
 
 docs: setup ## build the documents into .loa/docs, check every link, execute the examples marked as tests
 	@DJANGO_SETTINGS_MODULE=loa_site.settings.test $(PYTHON) -W ignore::RuntimeWarning manage.py build_docs .loa/docs
@@ -97,9 +116,9 @@ docs: setup ## build the documents into .loa/docs, check every link, execute the
 dependencies: setup ## that imports and declared dependencies agree
 	@$(PYTHON) -m deptry .
 
-lock: setup ## resolve the requirements anew
+lock: setup ## resolve the requirements anew; nothing that was published within the last three weeks
 	@UV_SYSTEM_CERTS=1 $(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-		--group local --group dev pyproject.toml -o requirements.lock
+		--exclude-newer "3 weeks" --group local --group dev pyproject.toml -o requirements.lock
 
 contracts: setup ## compile contracts/src
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" node contracts/build.mjs
