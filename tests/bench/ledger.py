@@ -30,7 +30,13 @@ NAMES = {
     "threads": "ledger: journals/s, 32 threads in one process",
     "two": "ledger: journals/s, two processes of 32 threads",
 }
-MODES = ("random", "hot")
+# What the peer does in it: `hold` is beside its plain random transfer, though ours also births the hold's entry.
+MODES = {"random": "random", "hold": "random", "hot": "hot"}
+GOALS = {  # one caller, its p99, 32 threads, two processes
+    "random": (1.0, 1.0, 4.0, 6.0),
+    "hold": (1.0, 1.0, 2.5, 5.0),
+    "hot": (1.0, 1.0, 4.0, 6.0),
+}
 HORDAK_PROCESSES, OUR_THREADS = 8, 32
 
 
@@ -107,17 +113,18 @@ def one_round(
 ) -> None:
     """Peer and ours, one after another, each alone on the machine's clock."""
     command = {"do": "run", "mode": mode, "seconds": seconds}
+    peers_command = command | {"mode": MODES[mode]}
 
     def note(name: str, value: float) -> None:
         taken.setdefault(f"{name}_{mode}", []).append(value)
 
-    [single] = ask_all(hordak[:1], command)
+    [single] = ask_all(hordak[:1], peers_command)
     note("peer_one", single["count"] / seconds)
     note("peer_p99", single["p99_ms"])
     [single] = ask_all(ours[:1], command)
     note("one", single["count"] / seconds)
     note("p99", single["p99_ms"])
-    note("peer_many", sum(answer["count"] for answer in ask_all(hordak, command)) / seconds)
+    note("peer_many", sum(answer["count"] for answer in ask_all(hordak, peers_command)) / seconds)
     threaded = command | {"threads": OUR_THREADS}
     note("threads", ask_all(ours[:1], threaded)[0]["count"] / seconds)
     note("two", sum(answer["count"] for answer in ask_all(ours, threaded)) / seconds)
@@ -141,11 +148,12 @@ def report(medians: Mapping[str, float], *, reads: Sequence[float], size: Size) 
     made = []
     for mode in MODES:
         best = max(medians[f"peer_one_{mode}"], medians[f"peer_many_{mode}"])
+        one, p99, threads, two = GOALS[mode]
         rows = [
-            ("one", medians[f"one_{mode}"], medians[f"peer_one_{mode}"], figures.at_least(1.0), "journals/s"),
-            ("one_p99", medians[f"p99_{mode}"], medians[f"peer_p99_{mode}"], figures.at_most(1.0), "ms"),
-            ("threads", medians[f"threads_{mode}"], best, figures.at_least(4.0), "journals/s"),
-            ("two", medians[f"two_{mode}"], best, figures.at_least(6.0), "journals/s"),
+            ("one", medians[f"one_{mode}"], medians[f"peer_one_{mode}"], figures.at_least(one), "journals/s"),
+            ("one_p99", medians[f"p99_{mode}"], medians[f"peer_p99_{mode}"], figures.at_most(p99), "ms"),
+            ("threads", medians[f"threads_{mode}"], best, figures.at_least(threads), "journals/s"),
+            ("two", medians[f"two_{mode}"], best, figures.at_least(two), "journals/s"),
         ]
         for name, ours, peer, goal, unit in rows:
             against = PEER if name.startswith("one") else f"{PEER}, best of 1 and {HORDAK_PROCESSES} processes"

@@ -1,7 +1,8 @@
 """Our ledger appending, in a process of its own: `python -m tests.bench.ledger_load`, commands as in the peer's.
 
-Every append is one call of the public function with one journal. `random` reserves prepaid money on one of a thousand
-accounts, which also births a billing entry; `hot` books deposits that all touch the same two system accounts.
+Every append is one call of the public function with one journal. `random` books a sale on account of one of a thousand
+wallets, two legs as the peer's transfer has; `hold` reserves prepaid money on one of a thousand accounts, which also
+births a billing entry; `hot` books deposits that all touch the same two system accounts.
 """
 
 import json
@@ -84,9 +85,10 @@ def append_until(mode: str, deadline: float, latencies: list[float]) -> None:
     from billing.services.append_journal import append
 
     number, ids = threading.get_ident() ^ os.getpid(), account_ids()
+    journal_of = {"random": sale, "hold": reserve, "hot": deposit}[mode]
     while (began := time.monotonic()) < deadline:
-        journal = deposit() if mode == "hot" else reserve(ids[(number := number * STEP % PRIME) % ACCOUNTS])
-        [result] = append([journal])
+        number = number * STEP % PRIME
+        [result] = append([journal_of(ids[number % ACCOUNTS])])
         if result.status is not ResultStatus.OK:
             raise RuntimeError(f"the ledger refused a journal of the benchmark: {result}")
         latencies.append(time.monotonic() - began)
@@ -112,7 +114,19 @@ def reserve(account_id: str) -> Any:
     return Journal(JournalKind.BILLING_RESERVE, f"reserve:{entry_id}", postings, entry_moves=(birth,))
 
 
-def deposit() -> Any:
+def sale(account_id: str) -> Any:
+    """Work delivered before it is paid: receivable of the wallet − · revenue +."""
+    from billing.domain import accounts, posting_rules
+    from billing.domain.journal import Journal, JournalKind
+    from telemetry.identifiers import new_id
+
+    token = accounts.token_denomination(network=NETWORK, asset_address=ASSET)
+    wallet = f"0x{account_id[-8:]:0>40}"
+    postings = posting_rules.served_deferred(denomination=token, wallet=wallet, amount=1)
+    return Journal(JournalKind.SERVED_DEFERRED, new_id("sal"), postings)
+
+
+def deposit(_account_id: str) -> Any:
     """A deposit nobody expected: treasury − · suspense +, the same two accounts every time."""
     from billing.domain import accounts, posting_rules
     from billing.domain.journal import Journal, JournalKind
