@@ -6,6 +6,8 @@ of the ledger. A version 1 payment carries no secret, so a latecomer with it get
 
 import base64
 import json
+import secrets
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -157,3 +159,46 @@ def test_the_chain_of_the_run_is_the_one_the_terms_name(run: dict[str, Any], pro
 
     assert {offer["network"] for offer in terms["accepts"]} == {f"eip155:{int(rpc(run, 'eth_chainId'), 16)}"}
     assert {offer["payTo"] for offer in terms["accepts"]} == {run["pay_to"]}
+
+
+NAMING = """
+import json, sys
+from x402.extensions.payment_identifier import append_payment_identifier_to_extensions
+
+print(json.dumps(append_payment_identifier_to_extensions(json.load(sys.stdin), sys.argv[1])))
+"""
+
+
+def test_the_official_package_names_a_purchase_by_what_we_declare_and_it_is_bought_once(
+    run: dict[str, Any],
+    installed: dict[str, Client],
+    prompt: str,
+    handler_runs: Callable[[str], int],
+    decoded: Callable[[str], dict[str, Any]],
+) -> None:
+    client, identifier = installed["x402 (PyPI)"], secrets.token_hex(16)
+    declared = decoded(send(run, prompt, {}).headers["payment-required"])["extensions"]
+    made = subprocess.run(
+        [client.command[0], "-P", "-c", NAMING, identifier],
+        input=json.dumps({"payment-identifier": declared["payment-identifier"]}),
+        capture_output=True,
+        text=True,
+        cwd=client.folder,
+        timeout=60,
+        check=True,
+    )
+    signed = [
+        decoded(pay(client, run, wallet=4, prompt=prompt, capture_only=True)["payment"]["value"])
+        | {"extensions": json.loads(made.stdout)}
+        for _ in range(2)
+    ]
+
+    first, again = (
+        send(run, prompt, {"PAYMENT-SIGNATURE": base64.b64encode(json.dumps(one).encode()).decode()}) for one in signed
+    )
+
+    assert json.loads(made.stdout)["payment-identifier"]["info"] == {"required": False, "id": identifier}
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    assert nonce_of(signed[0]) != nonce_of(signed[1])
+    assert payment_row(run, nonce_of(signed[0]))["journals"] == SERVED_ONCE
+    assert handler_runs(prompt) == 1

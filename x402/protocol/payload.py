@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from x402.protocol import payment_identifier
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.headers import PaymentHeader
 from x402.protocol.networks import caip2_of
@@ -23,7 +24,6 @@ _AMOUNT: Final = re.compile(r"(?:0|[1-9][0-9]{0,77})", re.ASCII)
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _WORD: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
-_IDENTIFIER: Final = re.compile(r"[a-zA-Z0-9_-]{16,128}", re.ASCII)
 _QUOTE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,256}", re.ASCII)
 
 
@@ -134,10 +134,11 @@ class Payload:
     @property
     def payment_identifier(self) -> str | None:
         """The identifier the client chose (extension `payment-identifier`), if it is a valid one."""
-        extension = self.extensions.get("payment-identifier")
+        extension = self.extensions.get(payment_identifier.EXTENSION)
         info = extension.get("info") if isinstance(extension, dict) else None
         identifier = info.get("id") if isinstance(info, dict) else None
-        return identifier if isinstance(identifier, str) and _IDENTIFIER.fullmatch(identifier) else None
+        is_one = isinstance(identifier, str) and payment_identifier.IDENTIFIER.fullmatch(identifier) is not None
+        return str(identifier) if is_one else None
 
 
 def read_payload(header: PaymentHeader) -> Payload:

@@ -33,6 +33,16 @@ def payment_by_replay_key(network: str, *, verifying_contract: str, payer: str, 
     return found[0] if found else None
 
 
+def payment_named(payer: str, *, key_hash: str) -> Payment | None:
+    """What this payer bought on the chain under this name of its own, or None; what ended without a purchase is not."""
+    found = _read(
+        "payer = %s AND idempotency_key_hash = %s AND method IN ('eip3009', 'permit2') AND state <> 'dead'"
+        " AND work <> 'failed' ORDER BY created_at LIMIT 1",
+        [payer, key_hash],
+    )
+    return found[0] if found else None
+
+
 def payments_by_id(payment_ids: Sequence[str]) -> dict[str, Payment]:
     """These payments by their ids; those that do not exist are left out."""
     return {payment.pk: payment for payment in _read("id = ANY(%s::text[])", [list(payment_ids)])}

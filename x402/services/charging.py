@@ -22,7 +22,7 @@ from x402.models import Payment, PaymentState
 from x402.models.payment import ON_CHAIN, WorkState
 from x402.pricing import Quotation
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
-from x402.selectors.payments import payment_of
+from x402.selectors.payments import payment_named, payment_of
 from x402.services import (
     credit_payments,
     evidence,
@@ -94,7 +94,8 @@ def _decide(endpoint: Endpoint, incoming: PaidRequest, work: Work) -> HttpRespon
         require_rate("wallet", payer)
         reverts.require_few(payer)
         screening.require_served(payer, screening.FOR_PAYING)
-        if (bought := _earlier_purchase(incoming, payer=payer)) is not None:
+        bought = _earlier_purchase(incoming, payer=payer) or _bought_under_this_name(incoming, work, payer=payer)
+        if bought is not None:
             return bought
         switches.require_on("billing", "x402", subject=payer)
         quotation = endpoint.price.maximum(incoming.priced)
@@ -151,11 +152,13 @@ def _by_key(endpoint: Endpoint, incoming: PaidRequest, work: Work, *, holder: Ke
         switches.require_on("billing", subject=holder.account_id)
         quotation = endpoint.price.maximum(incoming.priced)
         known, is_new = key_payments.spend(incoming, holder, endpoint=endpoint, quotation=quotation)
+        work.rate = quotation.rate
         if is_new:
             return _follow(known, work)
     _require_trust(known)
     if known.request_hash == incoming.request_hash:
         key_payments.require_not_in_flight(known, incoming)
+        work.rate = key_payments.rate_of(known, incoming.priced, endpoint=endpoint)
         known = key_payments.hold(known)
     return _answer_known(known, incoming, work)
 
@@ -198,6 +201,22 @@ def _earlier_purchase(incoming: PaidRequest, *, payer: str = "") -> HttpResponse
     if not earlier.is_final:
         raise key_payments.KeyInFlight(earlier)
     return responses.of_final(earlier)
+
+
+def _bought_under_this_name(incoming: PaidRequest, work: Work, *, payer: str) -> HttpResponseBase | None:
+    """What this payer's own name for its purchase stands for already; the payment that came now is not taken then.
+
+    A client that lost its answer and signs anew under the same name is not charged twice.
+    """
+    if not incoming.key_hash or incoming.purchase is not None:
+        return None
+    earlier = payment_named(payer, key_hash=incoming.key_hash)
+    if earlier is None:
+        return None
+    if earlier.request_hash != incoming.request_hash:
+        return responses.name_taken()
+    _require_trust(earlier)
+    return _answer_known(earlier, incoming, work)
 
 
 def _terms_of_purchase(endpoint: Endpoint, incoming: PaidRequest) -> HttpResponse:

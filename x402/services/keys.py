@@ -4,14 +4,11 @@ Kept only as hashes: whoever holds the key of a first request may have its answe
 """
 
 import hashlib
-import re
-from typing import Final
 
 from django.http import HttpRequest
 
 from x402.protocol.errors import MalformedPayment
-
-_KEY: Final = re.compile(r"[A-Za-z0-9_\-]{16,128}", re.ASCII)
+from x402.protocol.payment_identifier import IDENTIFIER
 
 
 def idempotency_key_of(request: HttpRequest) -> str:
@@ -22,6 +19,6 @@ def idempotency_key_of(request: HttpRequest) -> str:
 
 def hash_of(key: object) -> str:
     """SHA-256 in hex of a well-formed key. Raises MalformedPayment(invalid_idempotency_key)."""
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
+    if not isinstance(key, str) or not IDENTIFIER.fullmatch(key):
         raise MalformedPayment("invalid_idempotency_key", "A key has 16 to 128 letters, digits, '-' or '_'.")
     return hashlib.sha256(key.encode("ascii")).hexdigest()

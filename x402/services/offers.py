@@ -20,7 +20,7 @@ from telemetry.tracing import annotate_transaction, traced, transaction_carrier
 from x402.chain.network_settings import Network, default_network, networks
 from x402.metrics import QUOTES
 from x402.pricing import Quotation
-from x402.protocol import headers, offer_receipt, quote_token, siwx
+from x402.protocol import headers, offer_receipt, payment_identifier, quote_token, siwx
 from x402.protocol.errors import PaymentRefused, UnpriceableRequest
 from x402.protocol.quote_token import QuoteToken
 from x402.protocol.requirements import Requirements, Resource, payment_required_v1, payment_required_v2
@@ -115,8 +115,8 @@ def _default_first() -> list[Network]:
 
 
 def _extensions(offer: Offer, incoming: PaidRequest) -> dict[str, JsonValue]:
-    """What comes with the terms: how to prove a wallet for this request, and our signature under what is offered."""
-    extensions: dict[str, JsonValue] = {}
+    """What comes with the terms: that a purchase may be named, how to prove a wallet, our signature under the offer."""
+    extensions: dict[str, JsonValue] = {payment_identifier.EXTENSION: payment_identifier.declaration()}
     if incoming.sign_in:
         extensions[siwx.EXTENSION] = incoming.sign_in.to_extension()
     signed = signed_statements.offers_extension(

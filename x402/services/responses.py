@@ -66,6 +66,13 @@ def key_reused() -> HttpResponse:
     return problem_response("idempotency_key_reused", 422, "This key was used for another request.")
 
 
+def name_taken() -> HttpResponse:
+    """409: a payment identifier names one purchase, and this request is another; the payment was not taken."""
+    return problem_response(
+        "idempotency_key_reused", 409, "This identifier names another purchase. The payment was not taken."
+    )
+
+
 def key_in_flight(payment: Payment) -> HttpResponse:
     """409: the first request of this Idempotency-Key still runs; asking again later gets its answer."""
     return _problem(payment, "idempotency_key_in_flight", 409, retry_after_seconds=IN_FLIGHT_SECONDS)

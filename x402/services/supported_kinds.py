@@ -4,11 +4,12 @@ from typing import Final
 
 from x402.chain.network_settings import Network, networks
 from x402.models.payment import Method
+from x402.protocol import offer_receipt, payment_identifier, siwx
 from x402.protocol.networks import v1_name_to_emit
 from x402.protocol.strict_json import JsonObject, JsonValue
 from x402.services.ways_to_pay import relayer_addresses
 
-EXTENSIONS: Final = ("bazaar", "offer-receipt", "payment-identifier", "sign-in-with-x")
+EXTENSIONS: Final = ("bazaar", offer_receipt.EXTENSION, payment_identifier.EXTENSION, siwx.EXTENSION)
 
 
 def supported() -> JsonObject:
