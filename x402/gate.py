@@ -21,7 +21,7 @@ from django.template.response import SimpleTemplateResponse
 from telemetry import names
 from telemetry.tracing import traced
 from x402.models import Payment
-from x402.pricing import PricedRequest
+from x402.pricing import PARITY, PricedRequest, Rounding, to_micro_usdc
 from x402.protocol.strict_json import JsonObject, JsonValue
 from x402.services import charging, housekeeping, terms_page
 from x402.services.drain import drain
@@ -186,13 +186,20 @@ def _context(work: Work, payment: Payment) -> PaidContext:
         payment_id=payment.pk,
         payer=payment.payer,
         account_id=payment.account_id,
-        maximum_micro_usdc=payment.held_micro_usdc,
+        maximum_micro_usdc=_maximum(work, payment),
         price_version=payment.price_version,
         correlation_id=payment.correlation_id,
         json=work.priced.json,
         priced=work.priced,
         _work=work,
     )
+
+
+def _maximum(work: Work, payment: Payment) -> int:
+    """What was paid for this call, in MicroUSDC whatever it is booked in."""
+    if work.rate == PARITY:
+        return payment.held_micro_usdc
+    return to_micro_usdc(payment.held_micro_usdc, rate=work.rate, rounding=Rounding.DOWN).amount
 
 
 def _run_view(endpoint: Endpoint, request: HttpRequest, call_view: CallView, *, paid: PaidContext) -> HttpResponseBase:

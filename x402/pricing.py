@@ -67,7 +67,8 @@ class Quotation:
 class PricedRequest:
     """What a price sees of a request. `json` is the body parsed once and strictly, None when it is not JSON.
 
-    `query` holds the decoded pairs in the order they came; `body` the raw bytes.
+    `query` holds the decoded pairs in the order they came; `body` the raw bytes; `account_id` the account whose key or
+    wallet the request proves, empty for nobody's: a price may refuse by it, never differ by it.
     """
 
     method: str
@@ -76,6 +77,7 @@ class PricedRequest:
     media_type: str
     json: JsonValue
     body: bytes
+    account_id: str = ""
 
 
 def maximum_cost_micro_usd(price: TokenPrice, *, input_tokens: int, max_output_tokens: int) -> int:
@@ -103,6 +105,11 @@ def to_micro_usdc(amount_micro_usd: int, *, rate: Fraction, rounding: Rounding) 
     if amount_micro_usd and not converted.amount:
         return Converted(MINIMUM_CHARGE, amount_micro_usd * rate - MINIMUM_CHARGE)
     return converted
+
+
+def to_micro_usd(amount_micro_usdc: int, *, rate: Fraction, rounding: Rounding) -> Converted:
+    """MicroUSDC in MicroUSD at `rate` (MicroUSDC per MicroUSD); a positive amount stays at least one unit."""
+    return to_micro_usdc(amount_micro_usdc, rate=1 / rate, rounding=rounding)
 
 
 def round_to_unit(exact: Fraction, rounding: Rounding) -> Converted:

@@ -2,11 +2,13 @@
 
 import threading
 from collections import Counter
+from fractions import Fraction
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from x402.paywall import requires_payment
+from x402.pricing import Quotation
 
 runs: Counter[str] = Counter()
 gate = threading.Event()
@@ -51,6 +53,13 @@ def slow(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"slow": True})
 
 
+@requires_payment(price=lambda request: Quotation(2_000, rate=Fraction(4, 5)))
+def converted(request: HttpRequest) -> HttpResponse:
+    maximum = request.x402.maximum_micro_usdc
+    request.x402.charge(700)
+    return JsonResponse({"maximum": maximum})
+
+
 @requires_payment(price=6_000)
 def expensive(request: HttpRequest) -> HttpResponse:
     request.x402.charge(700)
@@ -63,6 +72,7 @@ def failing_dear(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("converted", converted),
     path("expensive", expensive),
     path("failing-dear", failing_dear),
     path("fixed", fixed),

@@ -3,12 +3,13 @@
 The spend is a payment row like any other: network `prepaid`, contract `api_key`, payer `key:` and the key's family,
 nonce the hash of family and `Idempotency-Key`, so that one caller's key never meets another's. Without an
 `Idempotency-Key`, equal requests that come while the first still runs are the first: a client that gave up waiting and
-asks again does not pay twice. Units: the columns say MicroUSDC and hold MicroUSD, at one to one.
+asks again does not pay twice. Units: the columns say MicroUSDC and hold MicroUSD, at the rate of the price.
 """
 
 import hashlib
 import secrets
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from django.db import transaction
@@ -28,7 +29,8 @@ from telemetry.identifiers import new_id, new_payment_id
 from telemetry.tracing import traced
 from x402.models import Payment, PaymentState
 from x402.models.payment import Method
-from x402.pricing import Quotation
+from x402.pricing import PARITY, PricedRequest, Quotation, Rounding, to_micro_usd
+from x402.protocol.errors import UnpriceableRequest
 from x402.selectors.payments import payment_by_replay_key
 from x402.services import payment_rows, verification
 from x402.services.crash_points import crash_point
@@ -87,9 +89,9 @@ def spend(
     verdict = api_keys.check_rate(holder)
     if not verdict.allowed:
         raise RateLimited(verdict.retry_after_seconds)
-    amount = quotation.max_cost_micro_usdc
-    _require_balance(holder, amount)
     payment = _row(incoming, holder, endpoint=endpoint, quotation=quotation)
+    amount = payment.held_micro_usdc
+    _require_balance(holder, amount)
     with transaction.atomic(durable=True):
         if not payment_rows.insert(payment):
             known = known_spend(incoming, holder)
@@ -142,6 +144,15 @@ def hold(payment: Payment) -> Payment:
             required_micro_usd=str(payment.held_micro_usdc),
         )
     return payment
+
+
+def rate_of(payment: Payment, priced: PricedRequest, *, endpoint: Endpoint) -> Fraction:
+    """MicroUSDC per MicroUSD under the price this call was begun at; one to one where that price is gone."""
+    try:
+        quotation = endpoint.price.maximum_at(priced, payment.price_version)
+    except UnpriceableRequest:
+        return PARITY
+    return quotation.rate if quotation else PARITY
 
 
 def require_not_in_flight(payment: Payment, incoming: PaidRequest) -> None:
@@ -210,7 +221,9 @@ def _row(incoming: PaidRequest, holder: KeyHolder, *, endpoint: Endpoint, quotat
         asset=accounts.PREPAID,
         pay_to="",
         amount_micro_usdc=0,
-        credit_applied_micro_usdc=quotation.max_cost_micro_usdc,
+        credit_applied_micro_usdc=to_micro_usd(
+            quotation.max_cost_micro_usdc, rate=quotation.rate, rounding=Rounding.UP
+        ).amount,
         valid_before=verification.credit_deadline(),
         request_hash=incoming.request_hash,
         request_method=incoming.priced.method[:8],

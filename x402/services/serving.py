@@ -7,6 +7,7 @@ Work that fails becomes a credit note of kind `owed` in the transaction that rec
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from django.db import InternalError, connection, transaction
 from django.http import HttpResponse, StreamingHttpResponse
@@ -21,7 +22,7 @@ from telemetry.logging import get_logger
 from telemetry.tracing import annotate, traced
 from x402.metrics import OVERRUN, REVENUE
 from x402.models import Payment, PaymentState
-from x402.pricing import PricedRequest
+from x402.pricing import PARITY, PricedRequest, Rounding, to_micro_usd
 from x402.protocol.errors import PaymentRefused
 from x402.protocol.strict_json import JsonObject
 from x402.services import answers, mixed_payments, purchases
@@ -42,7 +43,8 @@ Run = Callable[["Work", Payment], HttpResponseBase]
 class Work:
     """One run of the paid handler for the request that was priced; the cost it reports is read afterwards.
 
-    `cost_micro_usdc` is None while the handler has not reported one; then the whole amount is charged. With `streams`
+    `cost_micro_usdc` is None while the handler has not reported one; then the whole amount is charged. `rate` is
+    MicroUSDC per unit that the payment is booked in: one, but for calls by API key, booked in MicroUSD. With `streams`
     a streaming answer is given on as it is made, and `stream` holds it until its end is booked. `facts` say what the
     charge was made of, for the receipt; `book` ends a stream that is being sent.
     """
@@ -52,6 +54,7 @@ class Work:
     atomic: bool = True
     streams: bool = False
     cost_micro_usdc: int | None = None
+    rate: Fraction = PARITY
     facts: JsonObject = field(default_factory=dict)
     stream: StreamingHttpResponse | None = None
     book: Callable[[bytes], None] | None = None
@@ -134,9 +137,16 @@ def finish(payment: Payment, work: Work, answer: Answer, *, is_kept: bool = Fals
     crash_point("before_commit")
     if not is_kept:
         answers.store_answer(payment.pk, attempt=payment.attempt, answer=answer, facts=work.facts)
-    notes = _finalize(payment, attempt=payment.attempt, cost_micro_usdc=work.cost_micro_usdc)
+    notes = _finalize(payment, attempt=payment.attempt, cost_micro_usdc=_booked_cost(work))
     work.outcome = Outcome(answer=answer, notes=notes)
     crash_point("after_commit")
+
+
+def _booked_cost(work: Work) -> int | None:
+    """What the work cost in the unit its payment is booked in; rounded down, as every charge is."""
+    if work.cost_micro_usdc is None or work.rate == PARITY:
+        return work.cost_micro_usdc
+    return to_micro_usd(work.cost_micro_usdc, rate=work.rate, rounding=Rounding.DOWN).amount
 
 
 def end_serving(payment: Payment) -> None:
