@@ -6,6 +6,7 @@ Source: x402 extension offer-receipt.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from x402.protocol.eip712 import keccak256
@@ -67,7 +68,13 @@ def _digest(
     payload: Mapping[str, JsonValue], domain: bytes, type_hash: bytes, fields: tuple[tuple[str, str], ...]
 ) -> bytes:
     words = [
-        int(str(payload[name])).to_bytes(32, "big") if kind == "uint256" else keccak256(str(payload[name]).encode())
+        int(str(payload[name])).to_bytes(32, "big") if kind == "uint256" else _hashed(str(payload[name]))
         for kind, name in fields
     ]
     return keccak256(b"\x19\x01" + domain + keccak256(type_hash + b"".join(words)))
+
+
+@lru_cache(maxsize=1_024)
+def _hashed(text: str) -> bytes:
+    """Schemes, networks, assets, addresses and most resources are the same in every statement."""
+    return keccak256(text.encode())
