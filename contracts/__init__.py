@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-OWN = ("LocalAgents", "LocalPasses", "LocalUSDC", "LocalSmartWallet", "LocalSmartWalletFactory")
+OWN = (
+    *("LocalAgents", "LocalDelegateRegistry", "LocalPasses"),
+    *("LocalUSDC", "LocalSmartWallet", "LocalSmartWalletFactory"),
+)
 VENDORED = ("Multicall3", "Permit2", "x402ExactPermit2Proxy", "x402UptoPermit2Proxy")
 
 # Where the local chain puts the token: Base Sepolia's USDC, so that the official clients' `$` prices find it.
 USDC_ADDRESS = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
 LOCAL_AGENTS_ADDRESS = "0x0000000000000000000000000000000000a6e475"
 LOCAL_PASSES_ADDRESS = "0x00000000000000000000000000000000000ba55e"
+LOCAL_DELEGATES_ADDRESS = "0x00000000000000447e69651d841bD8D104Bed493"  # where every chain has delegate.xyz's
 SMART_WALLET_FACTORY_ADDRESS = "0x00000000000000000000000000000000000f4c70"
 
 

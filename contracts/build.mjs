@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import solc from "solc";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const wanted = ["LocalAgents", "LocalPasses", "LocalUSDC", "LocalSmartWallet", "LocalSmartWalletFactory"];
+const wanted = ["LocalAgents", "LocalDelegateRegistry", "LocalPasses", "LocalUSDC", "LocalSmartWallet", "LocalSmartWalletFactory"];
 
 const names = readdirSync(join(here, "src")).filter((name) => name.endsWith(".sol")).sort();
 const sources = Object.fromEntries(names.map((name) => [name, { content: readFileSync(join(here, "src", name), "utf8") }]));

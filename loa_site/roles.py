@@ -31,6 +31,7 @@ _PAYERS: Final = frozenset(
         "x402.view_refund",
     }
 )
+_HOLDERS: Final = frozenset({"nft.review_personality", "nft.view_onboardingsession", "nft.view_personality"})
 _HOOKS: Final = frozenset({"billing.view_outboxevent", "billing.view_webhookdelivery", "billing.view_webhookendpoint"})
 _RUNNING: Final = frozenset(
     {
@@ -43,7 +44,10 @@ _RUNNING: Final = frozenset(
     }
 )
 ROLES: Final[Mapping[str, frozenset[str]]] = {
-    SUPPORT: _PAYERS | _HOOKS | {"billing.annotate_deadletter", "billing.retry_deadletter", "billing.replay_delivery"},
+    SUPPORT: _PAYERS
+    | _HOOKS
+    | _HOLDERS
+    | {"billing.annotate_deadletter", "billing.retry_deadletter", "billing.replay_delivery"},
     FINANCE: _PAYERS
     | {
         "billing.annotate_deadletter",
@@ -63,6 +67,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     },
     OPERATOR: _PAYERS
     | _HOOKS
+    | _HOLDERS
     | _RUNNING
     | {
         "accounts.add_allowlistentry",
@@ -91,6 +96,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
         "inference.view_modelprice",
         "inference.view_modelroute",
         "inference.view_ownkey",
+        "nft.restore_personality",
     },
     AUDITOR: frozenset(),  # every `view_` there is, and `see_operations`: see `permissions_of`
 }

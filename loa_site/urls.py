@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 
 from loa_site import public_pages
 from loa_site.agents.agent_page import agent
+from loa_site.agents.picture import picture
 from loa_site.api_schema import SchemaView
 from x402.api.discovery import WellKnownView
 from x402.api.problem_pages import problem_index, problem_page
@@ -30,6 +31,7 @@ urlpatterns = [
     path("account/", include("loa_site.account.urls")),
     path("onboarding/", include("loa_site.agents.urls")),
     path("agent/<str:collection>/<str:token_id>", agent, name="agent"),
+    path("agent/<str:collection>/<str:token_id>/picture", picture, name="agent-picture"),
     path("language", public_pages.choose_language, name="language"),
     path("robots.txt", public_pages.robots, name="robots"),
     path(".well-known/security.txt", public_pages.security_txt, name="security-txt"),

@@ -49,6 +49,7 @@ class OutboundRequest:
     """One call. `purpose` is a constant of the caller's ("rpc", "upstream", "facilitator"): it labels metrics.
 
     `is_own_choice` says that the person at the keyboard named this address, which may then be a private one.
+    `is_strangers_choice` says that somebody outside named it: then even a host of the settings has to be public.
     """
 
     method: str
@@ -61,6 +62,7 @@ class OutboundRequest:
     total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS
     response_bytes_max: int | None = None
     is_own_choice: bool = False
+    is_strangers_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def _open(request: OutboundRequest, deadline: Deadline) -> urllib3.BaseHTTPRespo
         target = target_of(request.url)
     except UrlRefused as error:
         raise AddressRefused(str(error)) from error
-    trusted = request.is_own_choice or is_trusted(target)
+    trusted = request.is_own_choice or (is_trusted(target) and not request.is_strangers_choice)
     addresses = [target.host] if trusted else _judged_addresses(target)
     for position, address in enumerate(addresses, start=1):
         try:

@@ -72,6 +72,7 @@ TextName = Literal[
     "RECEIPT_KEY",
     "BACKGROUND_WORK",
     "ALCHEMY_API_KEY",
+    "NFT_IPFS_GATEWAY",
 ]
 NumberName = Literal[
     "QUOTE_TTL_SECONDS",
@@ -121,6 +122,7 @@ NumberName = Literal[
     "NFT_DETECTION_CACHE_SECONDS",
 ]
 ListName = Literal[
+    "ONBOARDING_SECONDS",
     "RECEIPT_KEYS_RETIRED",
     "FACILITATORS",
     "RELAYER_RETIRED_KEYS",
@@ -143,6 +145,7 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
     "own_key": 10,  # each asks an upstream whether it knows a key
     "waitlist": 10,  # forms one client may send
     "waitlist_all": 600,  # forms of everybody together: what a flood may write
+    "picture": 300,  # a page of tokens asks for many
 }
 
 DEFAULTS: Final[Mapping[str, object]] = {
@@ -244,6 +247,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
 
 class UnknownSetting(LookupError):
     """Raised when code asks for a key of `LOA` that does not exist."""
+    "NFT_IPFS_GATEWAY": "",  # stands before a content id: "https://…/ipfs/"; empty: pictures on IPFS are not fetched
+    "ONBOARDING_SECONDS": 604_800,  # an onboarding that nobody goes on with for a week has ended
 
     def __init__(self, name: str) -> None:
         super().__init__(f"LOA has no setting {name!r}.")

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from accounts.api.views import LogoutView, NonceView, RefreshView, VerifyView
+from accounts.api.wallets import AccountWalletsView, WalletMessageView
 
 app_name = "accounts"
 
@@ -11,4 +12,6 @@ urlpatterns = [
     path("verify", VerifyView.as_view(), name="verify"),
     path("refresh", RefreshView.as_view(), name="refresh"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("wallets", AccountWalletsView.as_view(), name="wallets"),
+    path("wallets/message", WalletMessageView.as_view(), name="wallet-message"),
 ]

@@ -49,6 +49,18 @@ class TooManyKeys(AccountsError):
     code = "too_many_keys"
 
 
+class WalletTaken(AccountsError):
+    """Raised when a wallet that has an account is to be added to another one."""
+
+    code = "wallet_taken"
+
+
+class TooManyWallets(AccountsError):
+    """Raised when an account has as many wallets as it may."""
+
+    code = "too_many_wallets"
+
+
 class WalletProofRefused(AccountsError):
     """Raised when a SIGN-IN-WITH-X header does not prove a wallet for this very request."""
 

@@ -10,6 +10,7 @@ contract LocalAgents {
 
     mapping(uint256 => address) public ownerOf;
     mapping(address => uint256) public balanceOf;
+    mapping(uint256 => string) private uriOf;
 
     event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
 
@@ -19,7 +20,13 @@ contract LocalAgents {
 
     function tokenURI(uint256 tokenId) external view returns (string memory) {
         require(ownerOf[tokenId] != address(0), "no such agent");
+        if (bytes(uriOf[tokenId]).length != 0) return uriOf[tokenId];
         return "data:application/json;base64,eyJuYW1lIjoiTG9jYWwgQWdlbnQifQ==";
+    }
+
+    function setTokenURI(uint256 tokenId, string calldata uri) external {
+        require(msg.sender == ownerOf[tokenId], "not yours");
+        uriOf[tokenId] = uri;
     }
 
     function mint(address to, uint256 tokenId) external {

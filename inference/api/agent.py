@@ -26,7 +26,7 @@ from x402.protocol.errors import UnpriceableRequest
 log = structlog.get_logger(__name__)
 
 
-def admit(_chat: ChatRequest) -> None:
+def admit(_chat: ChatRequest, _account_id: str) -> None:
     """Sell nothing new while agents are switched off. Raises UnpriceableRequest."""
     if not feature_flags.is_enabled("nft"):
         raise UnpriceableRequest("feature_disabled", "Agents are switched off at present.")
@@ -45,7 +45,7 @@ def agent_chat(request: PaidHttpRequest) -> HttpResponse:
     message = parse_agent_message(paid.json)
     personality = agent_of(message)
     try:
-        order = order_of(message.spoken(system_prompt(personality.traits)), price_version=paid.price_version)
+        order = order_of(message.spoken(system_prompt(personality.spoken)), price_version=paid.price_version)
         made = complete_order(order)
     except UpstreamError as failure:
         log.warning(names.UPSTREAM_FAILED, upstream=failure.upstream, code=failure.code, reason=failure.reason)
@@ -62,7 +62,7 @@ def _answer(message: AgentMessage, personality: Personality, made: PaidCompletio
             "chain": personality.chain,
             "collection": personality.collection,
             "token_id": personality.token_id,
-            "name": personality.name,
+            "name": personality.spoken.name,
             "voice": personality.voice,
             "version": personality.version,
         },

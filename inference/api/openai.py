@@ -39,12 +39,12 @@ log = structlog.get_logger(__name__)
 OWNER = "loa"
 
 
-def admit(chat: ChatRequest) -> None:
+def admit(chat: ChatRequest, account_id: str) -> None:
     """Refuse what cannot be served now: a stream too many (503), a key of the buyer's that is used up (429).
 
     Raises UnpriceableRequest.
     """
-    own_keys.require_usable(chat)
+    own_keys.require_usable(chat, account_id=account_id)
     if chat.is_stream and len(open_streams) >= loa("STREAMS_PER_PROCESS"):
         raise UnpriceableRequest("too_many_streams", "As many answers are being streamed as this process can.")
 

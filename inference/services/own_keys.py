@@ -5,6 +5,7 @@ told back. It belongs to one account and one configured upstream: nobody names a
 counted by rows; a call beyond its limit is refused before it is paid.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,8 @@ KEYS_MAX: Final = 20  # of one account that are not ended
 SECRET_LENGTH_MAX: Final = 500
 HINT_LENGTH: Final = 4
 DAILY_LIMIT_MAX: Final = 1_000_000
+
+_OWN_KEY_ID: Final = re.compile(r"byk_[0-9A-Z]{26}", re.ASCII)
 
 _TAKE: Final = """
 INSERT INTO inference_ownkeyuse (key_id, day, calls) VALUES (%s, %s, 1)
@@ -124,14 +127,17 @@ def calls_today(row: OwnKey) -> int:
     return 0 if use is None else use.calls
 
 
-def require_usable(chat: ChatRequest) -> None:
-    """Refuse a call whose key does not exist or has reached its limit, before a price is named.
+def require_usable(chat: ChatRequest, *, account_id: str) -> None:
+    """Refuse a call whose key is not the account's or has reached its limit, before a price is named.
 
-    Whose key it is shows only when the call is paid. Raises UnpriceableRequest.
+    Another's key and one that never was are refused alike. Whoever has not proved an account yet is told nothing about
+    any key: what looks like an id is priced, and `take` decides when it is paid. Raises UnpriceableRequest.
     """
     if not chat.own_key:
         return
-    row = OwnKey.objects.filter(pk=chat.own_key, ended_at=None).first()
+    if not account_id and _OWN_KEY_ID.fullmatch(chat.own_key):
+        return
+    row = live_keys(account_id).filter(pk=chat.own_key).first()
     if row is None:
         raise UnpriceableRequest("unknown_own_key", "There is no such key of yours.", field="loa_upstream_key")
     model = catalogue.offered_model(model_name_of(chat))

@@ -48,15 +48,16 @@ class ChatOrder:
 class ChatPrice:
     """Prices a chat by its tokens. Safe to share between threads; reads rows, writes none.
 
-    `parse` reads the body in the form of the endpoint. `admit` may refuse a new order that cannot be served now, by
-    raising UnpriceableRequest; a payment that is known is never asked again.
+    `parse` reads the body in the form of the endpoint. `admit` gets the chat and the account that asks, empty while
+    nobody has proved one, and may refuse a new order that cannot be served now by raising UnpriceableRequest; a payment
+    that is known is never asked again.
     """
 
     def __init__(
         self,
         parse: Callable[[object], ChatRequest] = parse_chat_request,
         *,
-        admit: Callable[[ChatRequest], None] | None = None,
+        admit: Callable[[ChatRequest, str], None] | None = None,
     ) -> None:
         self._parse = parse
         self._admit = admit
@@ -65,7 +66,7 @@ class ChatPrice:
         """The most this request can cost at today's price. Raises UnpriceableRequest (422, no price named)."""
         order = self._order(request)
         if self._admit is not None:
-            self._admit(order.request)
+            self._admit(order.request, request.account_id)
         return order.maximum(order.model.price)
 
     def maximum_at(self, request: PricedRequest, price_version: int) -> Quotation | None:

@@ -8,6 +8,7 @@ from accounts.services import feature_flags
 from nft.domain.errors import NftError
 from nft.selectors import personalities
 from nft.services.agents import agent_token
+from nft.services.pictures import is_known
 from telemetry.configuration import loa
 
 
@@ -23,5 +24,11 @@ def agent(request: HttpRequest, collection: str, token_id: str) -> HttpResponse:
     found = personalities.get(*token.key)
     if found is None:
         raise Http404
-    facts = {"agent": found, "collection_name": token.collection.name, "origin": loa("PUBLIC_ORIGIN")}
+    facts = {
+        "agent": found,
+        "spoken": found.spoken,
+        "collection_name": token.collection.name,
+        "has_picture": is_known(token),
+        "origin": loa("PUBLIC_ORIGIN"),
+    }
     return render(request, "agents/agent.html", facts)

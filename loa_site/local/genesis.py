@@ -27,6 +27,7 @@ def _code() -> list[tuple[str, list[Any]]]:
     placed.append((contracts.USDC_ADDRESS, contracts.load("LocalUSDC").runtime))
     placed.append((contracts.LOCAL_AGENTS_ADDRESS, contracts.load("LocalAgents").runtime))
     placed.append((contracts.LOCAL_PASSES_ADDRESS, contracts.load("LocalPasses").runtime))
+    placed.append((contracts.LOCAL_DELEGATES_ADDRESS, contracts.load("LocalDelegateRegistry").runtime))
     placed.append((contracts.SMART_WALLET_FACTORY_ADDRESS, contracts.load("LocalSmartWalletFactory").runtime))
     return [("anvil_setCode", [address, runtime]) for address, runtime in placed]
 

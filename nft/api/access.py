@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts import throttles
@@ -12,6 +13,7 @@ from accounts.api.authentication import BearerAuthentication
 from accounts.services import allowlist, feature_flags
 from accounts.services.sessions import SignedIn
 from nft.domain.errors import DetectionUnavailable, NftError
+from nft.domain.personality import Traits, traits_of
 from telemetry.problem import problem_response
 
 BUCKET = "wallet"
@@ -79,3 +81,21 @@ def refusal_of(error: NftError) -> HttpResponse:
     if isinstance(error, DetectionUnavailable):
         return problem_response(error.code, detail=error.detail, retry_after_seconds=error.retry_after_seconds)
     return problem_response(error.code, detail=error.detail)
+
+
+def values_of(form: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What a body says, read by a form. Raises ValidationError, which the site answers with 422."""
+    read = form(data=request.data)
+    read.is_valid(raise_exception=True)
+    values: dict[str, Any] = read.validated_data
+    return values
+
+
+def traits_from(wish: dict[str, Any], *, name: str) -> Traits:
+    """Checked traits of a form that TraitsSerializer has read; `name` where it names none."""
+    return traits_of(
+        wish.get("name", name),
+        voice=wish["voice"],
+        expertise_domains=wish["expertise_domains"],
+        custom_instructions=wish["custom_instructions"],
+    )

@@ -1,12 +1,10 @@
 """The wizard over HTTP, below `/api/v1/onboarding/`. Every change answers with the whole state."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from nft.api.access import HolderView, holder_of
+from nft.api.access import HolderView, holder_of, traits_from, values_of
 from nft.api.serializers import (
     CompletedSerializer,
     ConfigureSerializer,
@@ -17,7 +15,7 @@ from nft.api.serializers import (
     StartSerializer,
     VersionedSerializer,
 )
-from nft.domain.personality import Traits, traits_of
+from nft.domain.personality import Traits
 from nft.models import OnboardingSession
 from nft.services import onboarding
 from nft.services.agents import agent_token
@@ -44,7 +42,7 @@ class StartView(OnboardingView):
     )
     def post(self, request: Request) -> Response:
         """The wallet's session."""
-        _values(StartSerializer, request)
+        values_of(StartSerializer, request)
         return _answer(onboarding.start(holder_of(request)))
 
 
@@ -72,7 +70,7 @@ class DetectView(OnboardingView):
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Scan."""
-        wish = _values(DetectSerializer, request)
+        wish = values_of(DetectSerializer, request)
         who = holder_of(request)
         return _answer(onboarding.detect(who, session_id, version=wish["version"], is_fresh=wish["refresh"]))
 
@@ -90,7 +88,7 @@ class SelectView(OnboardingView):
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Choose."""
-        wish = _values(SelectSerializer, request)
+        wish = values_of(SelectSerializer, request)
         token = agent_token(wish["collection"], wish["token_id"], chain=wish["chain"])
         return _answer(onboarding.select(holder_of(request), session_id, token, version=wish["version"]))
 
@@ -108,7 +106,7 @@ class PersonalityStepView(OnboardingView):
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Create or update it."""
-        wish = _values(ConfigureSerializer, request)
+        wish = values_of(ConfigureSerializer, request)
 
         def make_traits(name: str) -> Traits:
             return traits_from(wish, name=name)
@@ -129,7 +127,7 @@ class CreditsView(OnboardingView):
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Look into the ledger."""
-        wish = _values(CreditsSerializer, request)
+        wish = values_of(CreditsSerializer, request)
         who = holder_of(request)
         moved = onboarding.settle_credit(who, session_id, version=wish["version"], goes_without=wish["skip"])
         return _answer(moved)
@@ -148,27 +146,10 @@ class CompleteView(OnboardingView):
     )
     def post(self, request: Request, session_id: str) -> Response:
         """Finish."""
-        wish = _values(VersionedSerializer, request)
+        wish = values_of(VersionedSerializer, request)
         done = onboarding.complete(holder_of(request), session_id, version=wish["version"])
         answer = {"redirect_url": f"/agent/{done.collection}/{done.token_id}", "state": onboarding.state_of(done)}
         return Response(CompletedSerializer(answer).data)
-
-
-def traits_from(wish: dict[str, Any], *, name: str) -> Traits:
-    """Checked traits of a form that TraitsSerializer has read; `name` where it names none."""
-    return traits_of(
-        wish.get("name", name),
-        voice=wish["voice"],
-        expertise_domains=wish["expertise_domains"],
-        custom_instructions=wish["custom_instructions"],
-    )
-
-
-def _values(form: type[StartSerializer] | type[VersionedSerializer], request: Request) -> dict[str, Any]:
-    read = form(data=request.data)
-    read.is_valid(raise_exception=True)
-    values: dict[str, Any] = read.validated_data
-    return values
 
 
 def _answer(session: OnboardingSession) -> Response:

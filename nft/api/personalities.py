@@ -4,16 +4,13 @@ What everybody may know is public. The holder's own words, the versions and ever
 token now, asked of the chain each time. What leaves out `chain` means the only known collection at the address.
 """
 
-from typing import Any
-
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from nft.api.access import HolderView, holder_of
-from nft.api.onboarding import traits_from
+from nft.api.access import HolderView, holder_of, traits_from, values_of
 from nft.api.serializers import (
     VERSION_MAX,
     DiffSerializer,
@@ -79,7 +76,7 @@ class PersonalityView(AgentView):
     def post(self, request: Request, collection: str, token_id: str) -> Response:
         """For the token's owner."""
         token = self.token(request, collection, token_id)
-        traits = traits_from(_values(TraitsSerializer, request), name=default_name(token.token_id))
+        traits = traits_from(values_of(TraitsSerializer, request), name=default_name(token.token_id))
         row = personalities.create(token, traits, wallet=holder_of(request).wallet)
         return Response(OwnPersonalitySerializer(row).data, status=status.HTTP_201_CREATED)
 
@@ -95,7 +92,7 @@ class PersonalityView(AgentView):
     def put(self, request: Request, collection: str, token_id: str) -> Response:
         """For the token's owner."""
         token = self.token(request, collection, token_id)
-        wish = _values(UpdateSerializer, request)
+        wish = values_of(UpdateSerializer, request)
         traits = traits_from(wish, name=default_name(token.token_id))
         who = holder_of(request)
         row = personalities.update(token, traits, wallet=who.wallet, expected_version=wish["version"])
@@ -154,7 +151,7 @@ class RollbackView(AgentView):
     def post(self, request: Request, collection: str, token_id: str) -> Response:
         """For the token's owner."""
         token = self.token(request, collection, token_id)
-        wish = _values(RollbackSerializer, request)
+        wish = values_of(RollbackSerializer, request)
         wallet = holder_of(request).wallet
         row = personalities.roll_back(token, wish["to_version"], wallet=wallet, expected_version=wish["version"])
         return Response(OwnPersonalitySerializer(row).data)
@@ -175,7 +172,7 @@ class PreviewView(AgentView):
     def post(self, request: Request, collection: str, token_id: str) -> Response:
         """For any signed-in wallet: the draft is its own."""
         token = self.token(request, collection, token_id)
-        traits = traits_from(_values(TraitsSerializer, request), name=default_name(token.token_id))
+        traits = traits_from(values_of(TraitsSerializer, request), name=default_name(token.token_id))
         answer = {
             "name": traits.name,
             "voice": traits.voice,
@@ -217,10 +214,3 @@ def _version(row: Personality, text: str) -> PersonalityVersion:
     if found is None:
         raise VersionNotFound("Name two versions that there were, as from and to.")
     return found
-
-
-def _values(form: type[TraitsSerializer] | type[RollbackSerializer], request: Request) -> dict[str, Any]:
-    read = form(data=request.data)
-    read.is_valid(raise_exception=True)
-    values: dict[str, Any] = read.validated_data
-    return values

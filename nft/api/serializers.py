@@ -43,7 +43,8 @@ class OwnedTokenSerializer(serializers.Serializer[Any]):
     token_id = serializers.CharField(help_text="Decimal digits; up to 78, so never a JSON number.")
     name = serializers.CharField()
     balance = serializers.IntegerField()
-    image_url = serializers.CharField()
+    image_url = serializers.CharField(help_text="A stranger's address. A safe copy: `/agent/…/picture`.")
+    vault = serializers.CharField(help_text="The wallet that owns it, where it lets this one act; else empty.")
 
 
 class WalletTokensSerializer(serializers.Serializer[Any]):
@@ -151,9 +152,9 @@ class PersonalitySerializer(serializers.Serializer[Any]):
     chain = serializers.CharField()
     collection = serializers.CharField()
     token_id = serializers.CharField()
-    name = serializers.CharField()
+    name = serializers.CharField(source="spoken.name")
     voice = serializers.CharField(help_text=", ".join(VOICES))
-    expertise_domains = serializers.ListField(child=serializers.CharField())
+    expertise_domains = serializers.ListField(child=serializers.CharField(), source="spoken.expertise_domains")
     version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
@@ -162,7 +163,12 @@ class PersonalitySerializer(serializers.Serializer[Any]):
 class OwnPersonalitySerializer(PersonalitySerializer):
     """What its owner gets."""
 
+    name = serializers.CharField()
+    expertise_domains = serializers.ListField(child=serializers.CharField())
     custom_instructions = serializers.CharField()
+    review = serializers.CharField(
+        help_text="`clear`, `waiting` to be looked at, `withdrawn` by staff, or `held` until staff approve it."
+    )
 
 
 class VersionSerializer(serializers.Serializer[Any]):

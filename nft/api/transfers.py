@@ -10,6 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from nft.api.access import refusal_of
+from nft.domain.errors import DetectionUnavailable
 from nft.services import transfers
 from telemetry.problem import problem_response
 
@@ -23,13 +25,14 @@ class TransfersView(APIView):
     @extend_schema(
         operation_id="nft_transfers",
         summary="Tell of transfers",
-        description="Signed in `X-Alchemy-Signature`. What was remembered of both wallets is forgotten.",
+        description="Signed in `X-Alchemy-Signature`. What was remembered of both wallets is forgotten, and agents of "
+        "the tokens follow their owner of now. 503 asks for the notice again.",
         request=OpenApiTypes.OBJECT,
         responses={204: None},
         tags=["agents"],
     )
     def post(self, request: Request) -> HttpResponse | Response:
-        """Forget what a transfer made old."""
+        """Forget what a transfer made old, and let agents follow."""
         body = request._request.body
         if not transfers.is_signed(body, request.headers.get("X-Alchemy-Signature", "")):
             return problem_response("forbidden", detail="The notice is not signed by a key of this site.")
@@ -37,5 +40,8 @@ class TransfersView(APIView):
             document = json.loads(body)
         except (ValueError, RecursionError):
             return problem_response("invalid_json")
-        transfers.note_transfers(document)
+        try:
+            transfers.note_transfers(document)
+        except DetectionUnavailable as error:
+            return refusal_of(error)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -5,27 +5,26 @@ say which are still there. A history too long for the node's limits is a failure
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final
 
+import eth_abi
 from web3 import Web3
 
 from nft.detectors.base import Budget
+from nft.detectors.multicall import WORD_BYTES, aggregate, failures_as_one, word_of_address
 from nft.domain.errors import DetectorFailed
 from nft.domain.tokens import Collection, OwnedToken, Standard
-from outbound.json_rpc import Json, RpcClient, RpcFailure, RpcRefused, bytes_of, number_of
+from outbound.json_rpc import Json, RpcClient, RpcRefused, bytes_of, number_of
 
 TRANSFER: Final = Web3.to_hex(Web3.keccak(text="Transfer(address,address,uint256)"))
 TRANSFER_SINGLE: Final = Web3.to_hex(Web3.keccak(text="TransferSingle(address,address,address,uint256,uint256)"))
 TRANSFER_BATCH: Final = Web3.to_hex(Web3.keccak(text="TransferBatch(address,address,address,uint256[],uint256[])"))
 OWNER_OF: Final = Web3.keccak(text="ownerOf(uint256)")[:4]
 BALANCE_OF: Final = Web3.keccak(text="balanceOf(address,uint256)")[:4]
-AGGREGATE3: Final = Web3.keccak(text="aggregate3((address,bool,bytes)[])")[:4]
 LOG_CALLS_MAX: Final = 40  # a node that answers only short ranges is not the place to read a long history from
 CALLS_PER_AGGREGATE: Final = 200
 RECENT_BLOCKS: Final = 50_000  # about a day of Base
 TRANSFERS_LOOKED_AT: Final = 20
-WORD_BYTES: Final = 32
 
 Candidate = tuple[Collection, int]
 
@@ -38,7 +37,6 @@ class RpcNFTDetector:
     def __init__(self, nodes: Mapping[str, RpcClient], multicalls: Mapping[str, str]) -> None:
         self._nodes = dict(nodes)
         self._multicalls = dict(multicalls)
-        self._codec = Web3().codec
 
     def covers(self, chain: str) -> bool:
         """Whether we have a node of this chain."""
@@ -49,16 +47,10 @@ class RpcNFTDetector:
         tokens: list[OwnedToken] = []
         for chain in sorted({collection.chain for collection in collections}):
             known = [collection for collection in collections if collection.chain == chain]
-            with _failures_as_one():
+            with failures_as_one():
                 candidates = sorted(set(self._received(chain, wallet, known, budget)))
                 tokens += self._confirmed(chain, wallet, candidates, budget)
         return tokens
-
-    def owner_facts(self, wallet: str, collection: Collection, token_id: int, budget: Budget) -> OwnedToken | None:
-        """This one token if the wallet owns it now, asked of the contract. Raises DetectorFailed."""
-        with _failures_as_one():
-            found = self._confirmed(collection.chain, wallet, [(collection, token_id)], budget)
-        return found[0] if found else None
 
     def latest_holder(self, collection: Collection, budget: Budget) -> tuple[str, int] | None:
         """A wallet that owns a token of an ERC-721 collection now, and the token: of the newest transfers the first.
@@ -66,12 +58,13 @@ class RpcNFTDetector:
         None when there was no transfer lately. Raises DetectorFailed.
         """
         node = self._nodes[collection.chain]
-        with _failures_as_one():
+        with failures_as_one():
             head = number_of(node.call("eth_blockNumber", timeout_seconds=budget.left_seconds()))
             recent = (max(collection.from_block, head - RECENT_BLOCKS), head)
             wanted = {"address": collection.address, "topics": [TRANSFER]}
-            for log in list(_logs(node, wanted, ranges=[recent], budget=budget))[: -TRANSFERS_LOOKED_AT - 1 : -1]:
-                wallet, [number] = "0x" + str(_topics_of(log)[2])[-40:], self._ids_of(log)
+            logs = list(logs_between(node, wanted, ranges=[recent], budget=budget))
+            for log in logs[: -TRANSFERS_LOOKED_AT - 1 : -1]:
+                wallet, [number] = "0x" + str(topics_of(log)[2])[-40:], ids_of(log)
                 if self._confirmed(collection.chain, wallet, [(collection, number)], budget):
                     return wallet, number
         return None
@@ -91,29 +84,17 @@ class RpcNFTDetector:
                 continue
             wanted = {"address": sorted(known), "topics": topics}
             start = min(one.from_block for one in known.values())
-            for log in _logs(node, wanted, ranges=[(start, head)], budget=budget):
+            for log in logs_between(node, wanted, ranges=[(start, head)], budget=budget):
                 collection = known[str(log["address"]).lower()]
-                yield from ((collection, number) for number in self._ids_of(log))
-
-    def _ids_of(self, log: Mapping[str, Json]) -> list[int]:
-        topics = _topics_of(log)
-        kind, data = str(topics[0]), bytes_of(log["data"])
-        if kind == TRANSFER:
-            return [int(str(topics[3]), 16)]
-        if kind == TRANSFER_SINGLE:
-            return [int.from_bytes(data[:WORD_BYTES], "big")]
-        return [int(number) for number in self._codec.decode(["uint256[]", "uint256[]"], data)[0]]
+                yield from ((collection, number) for number in ids_of(log))
 
     def _confirmed(self, chain: str, wallet: str, candidates: Sequence[Candidate], budget: Budget) -> list[OwnedToken]:
         owned = []
         for start in range(0, len(candidates), CALLS_PER_AGGREGATE):
             part = candidates[start : start + CALLS_PER_AGGREGATE]
-            calls = [(one.address, True, _question(one, wallet, number)) for one, number in part]
-            data = AGGREGATE3 + self._codec.encode(["(address,bool,bytes)[]"], [calls])
-            document = {"to": self._multicalls[chain], "data": "0x" + data.hex()}
-            answer = self._nodes[chain].call("eth_call", [document, "latest"], timeout_seconds=budget.left_seconds())
-            [results] = self._codec.decode(["(bool,bytes)[]"], bytes_of(answer))
-            for (collection, number), (succeeded, returned) in zip(part, results, strict=True):
+            questions = [(one.address, _question(one, wallet, number)) for one, number in part]
+            replies = aggregate(self._nodes[chain], self._multicalls[chain], questions, budget)
+            for (collection, number), (succeeded, returned) in zip(part, replies, strict=True):
                 balance = _balance(collection, wallet, returned) if succeeded else 0
                 if balance:
                     name = f"{collection.name} #{number}".strip()
@@ -121,18 +102,19 @@ class RpcNFTDetector:
         return owned
 
 
-@contextmanager
-def _failures_as_one() -> Iterator[None]:
-    """Whatever a node refuses, leaves out or garbles is DetectorFailed."""
-    try:
-        yield
-    except RpcFailure as error:
-        raise DetectorFailed(type(error).__name__) from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DetectorFailed("a node's answer cannot be read") from error
+def ids_of(log: Mapping[str, Json]) -> list[int]:
+    """The tokens that a transfer moved. Raises ValueError and its like for what cannot be read."""
+    topics = topics_of(log)
+    kind, data = str(topics[0]), bytes_of(log["data"])
+    if kind == TRANSFER:
+        return [int(str(topics[3]), 16)]
+    if kind == TRANSFER_SINGLE:
+        return [int.from_bytes(data[:WORD_BYTES], "big")]
+    return [int(number) for number in eth_abi.decode(["uint256[]", "uint256[]"], data)[0]]
 
 
-def _topics_of(log: Mapping[str, Json]) -> list[Json]:
+def topics_of(log: Mapping[str, Json]) -> list[Json]:
+    """A log's topics. Raises ValueError where there are none."""
     topics = log["topics"]
     if not isinstance(topics, list):
         raise ValueError("a log has no topics")
@@ -143,7 +125,7 @@ def _question(collection: Collection, wallet: str, number: int) -> bytes:
     token = number.to_bytes(WORD_BYTES, "big")
     if collection.standard is Standard.ERC721:
         return bytes(OWNER_OF) + token
-    return bytes(BALANCE_OF) + bytes.fromhex(wallet.removeprefix("0x")).rjust(WORD_BYTES, b"\0") + token
+    return bytes(BALANCE_OF) + word_of_address(wallet) + token
 
 
 def _balance(collection: Collection, wallet: str, returned: bytes) -> int:
@@ -155,10 +137,13 @@ def _balance(collection: Collection, wallet: str, returned: bytes) -> int:
     return int(word[-20:] == bytes.fromhex(wallet.removeprefix("0x")))
 
 
-def _logs(
+def logs_between(
     node: RpcClient, wanted: Mapping[str, object], *, ranges: list[tuple[int, int]], budget: Budget
 ) -> Iterator[Mapping[str, Json]]:
-    """Logs of block ranges; a range that the node declines is halved, up to a number of calls."""
+    """Logs of block ranges; a range that the node declines is halved, up to a number of calls.
+
+    Run it inside `failures_as_one`. Raises DetectorFailed.
+    """
     calls = 0
     while ranges:
         start, end = ranges.pop()

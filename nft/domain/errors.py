@@ -103,6 +103,18 @@ class OnboardingNotFound(NftError):
     code = "onboarding_not_found"
 
 
+class OnboardingExpired(NftError):
+    """Raised when the caller's onboarding was ended because nobody went on with it."""
+
+    code = "onboarding_expired"
+
+
+class PictureMissing(NftError):
+    """Raised when there is no picture of a token that may be shown."""
+
+    code = "picture_not_found"
+
+
 class WrongStep(NftError):
     """Raised when a step of the wizard is not to be done now."""
 

@@ -43,7 +43,10 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class OwnedToken:
-    """A token a wallet owns, as a detector saw it. `balance` is more than one only for ERC-1155."""
+    """A token a wallet owns, as a detector saw it. `balance` is more than one only for ERC-1155.
+
+    `vault` names the owner where that is another wallet, which lets this one act for it.
+    """
 
     chain: str
     collection: str
@@ -51,6 +54,7 @@ class OwnedToken:
     name: str
     balance: int = 1
     image_url: str = ""
+    vault: str = ""
 
 
 def canonical_chain(text: str) -> str:

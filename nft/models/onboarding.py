@@ -40,12 +40,24 @@ class OnboardingSession(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     completed_at = models.DateTimeField(null=True)
+    expired_at = models.DateTimeField(null=True, help_text="When it was ended because nobody went on with it.")
 
     class Meta:
+        verbose_name = "onboarding"
         ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["updated_at"],
+                condition=Q(completed_at=None, expired_at=None),
+                name="nft_onboarding_by_change",
+            ),
+            models.Index(fields=["chain", "collection", "token_id"], name="nft_onboarding_of_token"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["account_id", "wallet"], condition=Q(completed_at=None), name="nft_one_open_onboarding"
+                fields=["account_id", "wallet"],
+                condition=Q(completed_at=None, expired_at=None),
+                name="nft_one_open_onboarding",
             ),
         ]
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from django.db import models
 
-from nft.domain.personality import DOMAINS_MAX, NAME_LENGTH_MAX, Traits, Voice
+from nft.domain.personality import DOMAINS_MAX, NAME_LENGTH_MAX, Traits, Voice, default_name
+from nft.domain.review import WORDS_USED, Review
 from nft.domain.tokens import TOKEN_ID_DIGITS_MAX
 from telemetry.identifiers import ID_LENGTH_MAX, new_id
 
@@ -28,7 +29,9 @@ class WrittenTraits(models.Model):
     voice = models.CharField(max_length=12, choices=[(voice.value, voice.value) for voice in Voice])
     expertise_domains = models.JSONField(default=list, help_text=f"At most {DOMAINS_MAX} texts.")
     custom_instructions = models.TextField(blank=True)
-    written_by = models.CharField(max_length=ADDRESS_LENGTH, help_text="The wallet that owned the token and wrote it.")
+    written_by = models.CharField(
+        max_length=ADDRESS_LENGTH, help_text="The wallet that wrote it: the owner, or one the owner let act."
+    )
 
     class Meta:
         abstract = True
@@ -47,11 +50,22 @@ class Personality(WrittenTraits):
     collection = models.CharField(max_length=ADDRESS_LENGTH)
     token_id = models.CharField(max_length=TOKEN_ID_DIGITS_MAX)
     version = models.PositiveIntegerField(default=1)
+    review = models.CharField(
+        max_length=10, choices=[(state.value, state.value) for state in Review], default=Review.CLEAR.value
+    )
+    handed_to = models.CharField(
+        max_length=ADDRESS_LENGTH, blank=True, help_text="The owner after the last transfer that was seen."
+    )
+    handed_over_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         verbose_name_plural = "personalities"
+        permissions: ClassVar = [
+            ("review_personality", "Can approve and withdraw a holder's words"),
+            ("restore_personality", "Can bring an earlier version back"),
+        ]
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["chain", "collection", "token_id"], name="nft_one_personality_a_token"),
@@ -62,10 +76,20 @@ class Personality(WrittenTraits):
             models.CheckConstraint(
                 condition=models.Q(voice__in=[voice.value for voice in Voice]), name="nft_personality_voice"
             ),
+            models.CheckConstraint(
+                condition=models.Q(review__in=[state.value for state in Review]), name="nft_personality_review"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def spoken(self) -> Traits:
+        """What is shown and said of it: without the holder's own words while staff have withdrawn them."""
+        if self.review in WORDS_USED:
+            return self.traits
+        return Traits(default_name(self.token_id), Voice(self.voice))
 
 
 class PersonalityVersion(WrittenTraits):

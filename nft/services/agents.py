@@ -1,11 +1,14 @@
-"""Which token an agent belongs to, and who may write about it: the token's owner, asked of the chain at each write."""
+"""Which token an agent belongs to, and who may write about it: its owner, or a wallet that the owner lets act.
+
+Both are asked of the chain at each write.
+"""
 
 from dataclasses import dataclass
 
 from nft.domain.errors import NotTheOwner, OwnershipChanged, SeveralOwners
 from nft.domain.tokens import Collection, Standard
-from nft.services.detection import require_owner
 from nft.services.known_collections import collection_of, token_id_of
+from nft.services.ownership import require_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def agent_token(collection: str, token_id: str, *, chain: str = "") -> AgentToke
 
 
 def require_still_owner(wallet: str, token: AgentToken) -> None:
-    """Raises OwnershipChanged when the wallet does not own the token now, DetectionUnavailable when nobody can say.
+    """Raises OwnershipChanged when the wallet may not act for the token now, DetectionUnavailable when nobody can say.
 
     Asks the chain; call it before the transaction that writes.
     """

@@ -10,14 +10,15 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from nft.detectors.base import Budget, NFTDetector
-from nft.domain.errors import DetectionUnavailable, DetectorFailed, InvalidToken, NotTheOwner
+from nft.domain.errors import DetectionUnavailable, DetectorFailed
 from nft.domain.tokens import Collection, OwnedToken
 from nft.metrics import DETECTIONS
+from nft.services.flights import Flights
 from nft.services.known_collections import alchemy_detector, known_collections, rpc_detector
 from outbound.breaker_state import Breaker, CircuitOpen
 from outbound.redis_scripts import ask
@@ -42,6 +43,9 @@ class Detection:
     is_cached: bool = False
 
 
+_flights: Flights[Detection] = Flights(seconds=2 * LEADER_SECONDS)
+
+
 def detect_tokens(wallet: str, *, is_fresh: bool = False) -> Detection:
     """Every token of the known collections that `wallet` (canonical) owns.
 
@@ -54,27 +58,8 @@ def detect_tokens(wallet: str, *, is_fresh: bool = False) -> Detection:
     key = _key_of(wallet, collections)
     if is_fresh:
         _forget(key)
-    return _flights.fly(key, lambda: _once_among_processes(key, wallet, collections))
-
-
-def require_owner(wallet: str, collection: Collection, token_id: str) -> OwnedToken:
-    """The token, asked of the contract now. Raises NotTheOwner, InvalidToken, DetectionUnavailable.
-
-    What an index said minutes ago is not asked: the token may have been sold since.
-    """
-    nodes = rpc_detector()
-    if not nodes.covers(collection.chain):
-        raise DetectionUnavailable
-    try:
-        found = nodes.owner_facts(wallet, collection, int(token_id), Budget())
-    except DetectorFailed as error:
-        log.warning(names.NFT_DETECTION_FAILED, detector=nodes.name, reason=error.reason)
-        raise DetectionUnavailable from error
-    except ValueError as error:
-        raise InvalidToken("A token id is a whole number.") from error
-    if found is None:
-        raise NotTheOwner("The wallet does not own this token.")
-    return found
+    found, is_shared = _flights.fly(key, lambda: _once_among_processes(key, wallet, collections))
+    return replace(found, is_cached=True) if is_shared else found
 
 
 def forget_wallet(wallet: str) -> None:
@@ -173,46 +158,3 @@ def _leads(key: str) -> bool:
 
 def _stop_leading(key: str) -> None:
     _forget(f"{key}:leader")
-
-
-class _Flight:
-    def __init__(self) -> None:
-        self.landed = threading.Event()
-        self.found: Detection | None = None
-        self.error: BaseException | None = None
-
-
-class _Flights:
-    """Threads of this process that ask the same question share one answer, and one failure."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._under_way: dict[str, _Flight] = {}
-
-    def fly(self, key: str, ask: Callable[[], Detection]) -> Detection:
-        with self._lock:
-            flight = self._under_way.get(key)
-            leads = flight is None
-            if flight is None:
-                flight = self._under_way[key] = _Flight()
-        if not leads:
-            return self._wait(flight)
-        try:
-            flight.found = ask()
-            return flight.found
-        except BaseException as error:
-            flight.error = error
-            raise
-        finally:
-            with self._lock:
-                del self._under_way[key]
-            flight.landed.set()
-
-    def _wait(self, flight: _Flight) -> Detection:
-        flight.landed.wait(2 * LEADER_SECONDS)
-        if flight.found is not None:
-            return replace(flight.found, is_cached=True)
-        raise DetectionUnavailable from flight.error
-
-
-_flights = _Flights()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nft.detectors.alchemy import AlchemyNFTDetector
 from nft.detectors.rpc import RpcNFTDetector
+from nft.detectors.token_reads import TokenReads
 from nft.domain.errors import CollectionUnknown, InvalidToken
 from nft.domain.tokens import Collection, Standard, canonical_chain, canonical_collection, canonical_token_id
 from outbound.json_rpc import RpcClient
@@ -52,14 +53,26 @@ def alchemy_detector() -> AlchemyNFTDetector | None:
 
 def rpc_detector() -> RpcNFTDetector:
     """The detector that asks the nodes of `NFT_CHAINS`, and those we settle payments over."""
-    return _rpc_detector(json.dumps(_nodes(), sort_keys=True))
+    return RpcNFTDetector(*_reach(json.dumps(_nodes(), sort_keys=True)))
+
+
+def token_reads() -> TokenReads:
+    """What asks the same nodes about single tokens and about delegation."""
+    return TokenReads(*_reach(json.dumps(_nodes(), sort_keys=True)))
+
+
+def node_of(chain: str) -> RpcClient | None:
+    """The client of a chain's nodes, or None where we have none."""
+    nodes, _multicalls = _reach(json.dumps(_nodes(), sort_keys=True))
+    return nodes.get(chain)
 
 
 @functools.lru_cache(maxsize=4)
-def _rpc_detector(nodes: str) -> RpcNFTDetector:
+def _reach(nodes: str) -> tuple[Mapping[str, RpcClient], Mapping[str, str]]:
+    """The client of each chain's nodes, kept because it remembers which node rests, and the chain's Multicall3."""
     chains: Mapping[str, Sequence[str]] = json.loads(nodes)
     multicalls = {chain: str(_facts(chain).get("multicall3", MULTICALL3)) for chain in chains}
-    return RpcNFTDetector({chain: RpcClient(urls) for chain, urls in chains.items()}, multicalls)
+    return {chain: RpcClient(urls) for chain, urls in chains.items()}, multicalls
 
 
 def _nodes() -> dict[str, list[str]]:

@@ -6,13 +6,22 @@ the chain at each write and outside the transaction, which then changes the sess
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.services.sessions import SignedIn
-from nft.domain.errors import CreditMissing, NftError, OnboardingNotFound, VersionConflict, WrongStep
+from nft.domain.errors import (
+    CreditMissing,
+    NftError,
+    OnboardingExpired,
+    OnboardingNotFound,
+    VersionConflict,
+    WrongStep,
+)
 from nft.domain.onboarding import Step, after, done_before, index_of
 from nft.domain.personality import Traits, default_name
 from nft.domain.tokens import OwnedToken
@@ -20,18 +29,25 @@ from nft.models import OnboardingSession, Personality
 from nft.selectors import credit, personalities
 from nft.services import personalities as writing
 from nft.services.agents import AgentToken, agent_token, require_still_owner
-from nft.services.detection import detect_tokens, require_owner
+from nft.services.ownership import require_owner, tokens_within_reach
 from telemetry import names
+from telemetry.configuration import loa
 from telemetry.logging import get_logger
 
 TOKENS_KEPT = 500  # of a scan, in the session's row
+EXPIRED_KEPT = timedelta(days=30)  # so long whoever comes back hears that it ended, and not that it never was
 
 log = get_logger(__name__)
 
 
 def start(who: SignedIn) -> OnboardingSession:
-    """The wallet's unfinished onboarding, or a new one. Two starts at once are one session."""
-    unfinished = OnboardingSession.objects.filter(account_id=who.account_id, wallet=who.wallet, completed_at=None)
+    """The wallet's unfinished onboarding, or a new one. Two starts at once are one session.
+
+    One that nobody went on with for `ONBOARDING_SECONDS` is ended, and the next one begins.
+    """
+    own = OnboardingSession.objects.filter(account_id=who.account_id, wallet=who.wallet)
+    _expire(own)
+    unfinished = own.filter(completed_at=None, expired_at=None)
     existing = unfinished.first()
     if existing is not None:
         return existing
@@ -46,26 +62,40 @@ def start(who: SignedIn) -> OnboardingSession:
 
 
 def session_of(who: SignedIn, session_id: str) -> OnboardingSession:
-    """The caller's own session. Raises OnboardingNotFound; another wallet's is not there either."""
+    """The caller's own session. Raises OnboardingNotFound, also for another wallet's; OnboardingExpired."""
     if "\0" in session_id:
         raise OnboardingNotFound("There is no such onboarding.")
     found = OnboardingSession.objects.filter(pk=session_id, account_id=who.account_id, wallet=who.wallet).first()
     if found is None:
         raise OnboardingNotFound("There is no such onboarding.")
+    if found.expired_at is not None or (found.completed_at is None and found.updated_at <= _oldest_alive()):
+        raise OnboardingExpired("Nobody went on with this onboarding for too long, so it has ended.")
     return found
 
 
+def sweep() -> dict[str, int]:
+    """End what nobody went on with, and forget what ended long ago. May run twice at once."""
+    gone, _ = OnboardingSession.objects.filter(expired_at__lt=timezone.now() - EXPIRED_KEPT).delete()
+    return {"expired": _expire(OnboardingSession.objects.all()), "forgotten": gone}
+
+
 def detect(who: SignedIn, session_id: str, *, version: int, is_fresh: bool = False) -> OnboardingSession:
-    """Look for the wallet's tokens and keep what was found. Raises DetectionUnavailable; the session is as before."""
+    """Look for the tokens of the wallet and of its vaults, and keep what was found.
+
+    Raises DetectionUnavailable; the session is as before.
+    """
     session = _at(who, session_id, version=version)
     step = after(Step.DETECT, current=session.step)
-    found = detect_tokens(who.wallet, is_fresh=is_fresh)
-    session.found_tokens = [asdict(token) for token in found.tokens[:TOKENS_KEPT]]
+    found = tokens_within_reach(who.wallet, is_fresh=is_fresh)
+    session.found_tokens = [asdict(token) for token in found[:TOKENS_KEPT]]
     return _move(session, step)
 
 
 def select(who: SignedIn, session_id: str, token: AgentToken, *, version: int) -> OnboardingSession:
-    """Choose a token that the wallet owns now, by the chain. Raises NotTheOwner, DetectionUnavailable."""
+    """Choose a token that the wallet owns now, or may act for, by the chain.
+
+    Raises NotTheOwner, DetectionUnavailable.
+    """
     session = _at(who, session_id, version=version)
     step = after(Step.SELECT, current=session.step)
     require_owner(who.wallet, token.collection, token.token_id)
@@ -164,13 +194,27 @@ def _move(session: OnboardingSession, step: Step) -> OnboardingSession:
     expected = session.version
     session.step, session.version = step.value, expected + 1
     fields = ("step", "version", "found_tokens", "chain", "collection", "token_id", "completed_at")
-    changed = OnboardingSession.objects.filter(pk=session.pk, version=expected).update(
+    changed = OnboardingSession.objects.filter(pk=session.pk, version=expected, expired_at=None).update(
         **{name: getattr(session, name) for name in fields}, updated_at=timezone.now()
     )
     if not changed:
         raise _conflict()
     session.refresh_from_db()
     return session
+
+
+def _oldest_alive() -> datetime:
+    """Whoever was changed last at this moment or before has been left alone for too long."""
+    return timezone.now() - timedelta(seconds=loa("ONBOARDING_SECONDS"))
+
+
+def _expire(sessions: QuerySet[OnboardingSession]) -> int:
+    """End those that were left alone. `_move` writes no ended one, so the form of an old tab changes nothing."""
+    alone = sessions.filter(completed_at=None, expired_at=None, updated_at__lte=_oldest_alive())
+    ended = alone.update(expired_at=timezone.now())
+    if ended:
+        log.info(names.ONBOARDINGS_EXPIRED, onboarding_count=ended)
+    return ended
 
 
 def _chosen(session: OnboardingSession) -> AgentToken:

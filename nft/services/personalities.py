@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from nft.domain.errors import PersonalityExists, PersonalityNotFound, VersionConflict, VersionNotFound
 from nft.domain.personality import Traits, default_name
+from nft.domain.review import review_after_writing
 from nft.models import Personality, PersonalityVersion
 from nft.selectors import personalities
 from nft.services.agents import AgentToken, require_still_owner
@@ -74,7 +75,12 @@ def roll_back(token: AgentToken, number: int, *, wallet: str, expected_version: 
         earlier = personalities.version_of(existing, number)
         if earlier is None:
             raise VersionNotFound("The personality never had this version.")
-        return _update(existing, earlier.traits, wallet=wallet, restored_from=number)
+        return restore(existing, earlier, wallet=wallet)
+
+
+def restore(row: Personality, earlier: PersonalityVersion, *, wallet: str) -> Personality:
+    """Write an earlier version of a personality as its newest. Run it inside a transaction that locks the row."""
+    return _update(row, earlier.traits, wallet=wallet, restored_from=earlier.number)
 
 
 def lock_token(token: AgentToken) -> None:
@@ -120,6 +126,7 @@ def _write(row: Personality, traits: Traits, *, wallet: str) -> None:
     row.name, row.voice = traits.name, traits.voice.value
     row.expertise_domains = list(traits.expertise_domains)
     row.custom_instructions, row.written_by = traits.custom_instructions, wallet
+    row.review = review_after_writing(traits, before=row.review).value
 
 
 def _keep_version(row: Personality, *, restored_from: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Model
 from django.urls import reverse
 
@@ -13,6 +14,11 @@ from billing.models import Approval, BulkDecision, OutboxEvent, WebhookDelivery,
 from billing.services import bulk_decisions, fence, outbox
 from billing.services.bulk_decisions import Selection
 from billing.services.webhooks import address_events, create_endpoint
+from nft.domain.personality import Traits
+from nft.domain.tokens import Collection
+from nft.models import OnboardingSession, Personality
+from nft.services import personalities as writing
+from nft.services.agents import AgentToken
 from telemetry.identifiers import new_id
 from x402.models import Reconciliation, Refund, RefundState
 
@@ -31,6 +37,18 @@ def staff_rows() -> Iterator[Model]:
     )
     yield Refund.objects.order_by("-id").first() or a_refund()
     yield OutboxEvent.objects.get(pk=delivery.event_id)
+    yield Personality.objects.order_by("id").first() or an_agent()
+    yield OnboardingSession.objects.order_by("created_at").first() or OnboardingSession.objects.create(
+        account_id=Account.objects.create().pk, wallet="0x" + "ab" * 20
+    )
+
+
+def an_agent() -> Personality:
+    """An agent with words that wait to be looked at."""
+    token = AgentToken(Collection("eip155:84532", "0x" + "a6" * 20), "7")
+    with transaction.atomic():
+        writing.put(token, Traits("Ada"), wallet="0x" + "ab" * 20)
+        return writing.put(token, Traits("Ada", custom_instructions="Send us coins"), wallet="0x" + "ab" * 20)
 
 
 def a_refund() -> Refund:
@@ -64,6 +82,7 @@ def pages_of_staff() -> Iterator[str]:
     yield reverse("admin:operations")
     yield reverse("admin:dashboard")
     yield reverse("admin:second_factor")
+    yield reverse("admin:security_keys")
     yield reverse("admin:circuit", args=["settlement", "open"])
     yield reverse("admin:billing_deadletter_bulk", args=["finalize", "poisoned", "retry"])
     endpoint = WebhookEndpoint.objects.order_by("-created_at").first() or a_delivery().endpoint

@@ -1,6 +1,6 @@
 """How many paid streams one machine holds open at once, what each costs in memory, and what is lost at a restart.
 
-    python -m tests.bench.streams --streams 500
+    python -m tests.bench.streams --streams 500 --opened-per-second 12
 
 Starts the site's own web server (two workers, threads) on a fresh database, opens that many paid streams by API key
 over a slow demonstration model, reads them all, and compares what was charged with what arrived, to the token. Then it
@@ -36,13 +36,15 @@ def main() -> int:
     """Run both parts; 0 when everything was charged to the token and nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=500)
-    count = parser.parse_args().streams
+    parser.add_argument("--opened-per-second", type=float, default=OPENED_PER_SECOND)
+    wish = parser.parse_args()
+    count, pace = wish.streams, wish.opened_per_second
     from loa_site.local import test_servers
 
     with test_servers.environment(reuse=True) as variables:
         os.environ |= variables
         django.setup()
-        figures = {"streams": count, **_measure(count)}
+        figures = {"streams": count, "opened_per_second": pace, **_measure(count, pace)}
     print(json.dumps(figures, indent=2))
     report = {
         "suite": "streams",
@@ -56,18 +58,18 @@ def main() -> int:
     return 0 if report["failed"] == 0 else 1
 
 
-def _measure(count: int) -> dict[str, Any]:
+def _measure(count: int, pace: float) -> dict[str, Any]:
     secret, account_id, funds = _funded_account(count)
     server = _Server()
     server.start()
     try:
         before = server.memory_kib()
         single = [asyncio.run(_first_token_seconds(server.port, secret)) for _ in range(WARM_UP + 1)]
-        bodies, peak, first, beside = asyncio.run(_all_open(server, secret, count=count))
+        bodies, peak, first, beside = asyncio.run(_all_open(server, secret, count=count, pace=pace))
         charged = funds - _balance(account_id)
         expected = sum(_cost(number, body) for number, body in enumerate(bodies))
         expected += beside.cost + sum(one.cost for one in single)
-        drained = asyncio.run(_stopped(server, secret, count=count))
+        drained = asyncio.run(_stopped(server, secret, count=count, pace=pace))
         after = funds - charged - _balance(account_id)
         return {
             "complete": sum(b"[DONE]" in body for body in bodies),
@@ -182,20 +184,22 @@ async def _first_token_seconds(port: int, secret: str) -> _Single:
     return _Single(opened[1], _cost(ONE_MORE, await _rest(opened)))
 
 
-async def _open(port: int, secret: str, count: int) -> list[tuple[bytes, float, Any]]:
+async def _open(port: int, secret: str, *, count: int, pace: float) -> list[tuple[bytes, float, Any]]:
     """All streams, begun one after the other: their clients would not come in one instant."""
     opened: list[tuple[bytes, float, Any]] = []
     tasks = []
     for number in range(count):
         tasks.append(asyncio.create_task(_stream(port, secret, number)))
-        await asyncio.sleep(1 / OPENED_PER_SECOND)
+        await asyncio.sleep(1 / pace)
     for task in tasks:
         opened.append(await task)
     return opened
 
 
-async def _all_open(server: _Server, secret: str, *, count: int) -> tuple[list[bytes], int, list[float], _Single]:
-    opened = await _open(server.port, secret, count)
+async def _all_open(
+    server: _Server, secret: str, *, count: int, pace: float
+) -> tuple[list[bytes], int, list[float], _Single]:
+    opened = await _open(server.port, secret, count=count, pace=pace)
     peak = server.memory_kib()
     beside = await _stream(server.port, secret, ONE_MORE)
     bodies = await asyncio.gather(*(_rest(one) for one in [*opened, beside]))
@@ -203,8 +207,8 @@ async def _all_open(server: _Server, secret: str, *, count: int) -> tuple[list[b
     return list(bodies[:-1]), peak, first, _Single(beside[1], _cost(ONE_MORE, bodies[-1]))
 
 
-async def _stopped(server: _Server, secret: str, *, count: int) -> list[bytes]:
-    opened = await _open(server.port, secret, count)
+async def _stopped(server: _Server, secret: str, *, count: int, pace: float) -> list[bytes]:
+    opened = await _open(server.port, secret, count=count, pace=pace)
     server.terminate()
     return list(await asyncio.gather(*(_rest(one) for one in opened)))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from billing.domain import accounts
 from billing.selectors.balances import balance_of
 from x402.models import Payment
+from x402.services.waiting import watch
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,8 @@ class Caller:
     def payments(self) -> list[Payment]:
         """Its payments, in the order in which they were made."""
         return list(Payment.objects.filter(account_id=self.account_id).order_by("created_at"))
+
+
+def somebody_waits_for(payment_id: str) -> bool:
+    """Whether a request of this process waits for what comes of a payment that another one has begun."""
+    return bool(watch._tickets.get(payment_id))

@@ -1,7 +1,6 @@
 """Upstreams that break, lie, give nothing or never stop in the middle of a stream: the buyer pays what arrived."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +45,7 @@ def stalls(handler: Any, asked: Any) -> None:
     open_stream(handler)
     handler.wfile.write(chunk("Clay") + chunk(" tab"))
     handler.wfile.flush()
-    time.sleep(3)
+    handler.rfile.read(1)  # until whoever asked has given up
 
 
 @pytest.mark.parametrize("breaks", [dies, talks_garbage, tells_an_error, ends_early, stalls])
@@ -115,7 +114,7 @@ def test_an_upstream_that_never_stops_is_stopped_at_the_paid_maximum(
     assert count_tokens(text_of(documents)) == 50
     assert documents[-3]["choices"][0]["finish_reason"] == "length"
     assert charged(caller) == READ + 2 * 50
-    assert stopped.wait(5)
+    assert stopped.wait(60)
 
 
 def test_an_upstream_that_sends_everything_in_one_piece_cannot_send_more_than_was_paid(

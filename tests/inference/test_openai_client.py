@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,16 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from django.db import connection
 
 from accounts.models import Account
 from accounts.services import api_keys
 from billing.selectors import credit_notes
 from inference.demo.server import demo_server
 from inference.domain.tokens import count_prompt_tokens, count_tokens
+from tests.attacks.tools import until
 from tests.factories.ledger import give_prepaid
-from tests.inference.callers import Caller
+from tests.inference.callers import Caller, somebody_waits_for
 from tests.inference.serving import ScriptedUpstream
 from tests.x402.buyer import Buyer
 from tests.x402.chain_tools import LocalChain
@@ -269,8 +270,15 @@ def model_without_tools() -> Iterator[str]:
 def test_the_clients_own_retry_of_a_lost_reply_is_charged_once_while_the_first_is_in_flight(
     origin: str, caller: Caller, scripted: Callable[[Any], ScriptedUpstream]
 ) -> None:
+    sent: list[str] = []
+
+    def give_up_once(request: httpx2.Request) -> None:
+        sent.append(request.headers.get("x-stainless-retry-count", ""))
+        request.extensions["timeout"]["read"] = 0.5 if len(sent) == 1 else 60.0
+
     def thinks(handler: Any, asked: Any) -> None:
-        time.sleep(1.6)
+        until(lambda: somebody_waits_for(caller.payments[0].pk), seconds=60)
+        connection.close()
         body = json.dumps({"choices": [{"message": {"content": "Clay."}, "finish_reason": "stop"}]}).encode()
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(body)))
@@ -278,11 +286,12 @@ def test_the_clients_own_retry_of_a_lost_reply_is_charged_once_while_the_first_i
         handler.wfile.write(body)
 
     upstream = scripted(thinks)
-    patience = httpx2.Timeout(1.0)  # the client gives the first reply up, and asks again by itself
-    client = openai.OpenAI(base_url=f"{origin}/v1", api_key=caller.secret, max_retries=3, timeout=patience)
+    impatient = httpx2.Client(event_hooks={"request": [give_up_once]})
+    client = openai.OpenAI(base_url=f"{origin}/v1", api_key=caller.secret, max_retries=3, http_client=impatient)
 
     answer = client.chat.completions.create(**CHAT)
 
     assert answer.choices[0].message.content == "Clay."
+    assert sent == ["0", "1"], "the client asked again by itself"
     assert len(upstream.asked) == len(caller.payments) == 1
     assert caller.balance == 100_000 - READ - 2 * count_tokens("Clay.")

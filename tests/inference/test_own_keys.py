@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Account
 from accounts.services import sessions
 from accounts.services.account_of_wallet import account_id_of_wallet
 from inference.models import CallUsage, OwnKey, OwnKeyUse
+from inference.models.own_keys import new_own_key_id
 from inference.services import gate_probes, own_keys, secret_box
 from inference.services.own_keys import OwnKeyError
 from inference.services.secret_box import BoxUnusable
@@ -167,11 +169,34 @@ def test_nobody_ends_or_uses_the_key_of_another(
     other = Owner()
 
     assert other.ask("delete", f"{KEYS}/{theirs}").status_code == 404
-    used = chat(caller, theirs)
+    used, absent = chat(caller, theirs), chat(caller, new_own_key_id())
 
-    assert used.status_code == 502
-    assert (caller.balance, caller.held) == (100_000, 0)
+    told = [{name: answer.json()[name] for name in ("code", "detail", "status", "error")} for answer in (used, absent)]
+    assert (used.status_code, told[0]["code"]) == (422, "unknown_own_key")
+    assert told[0] == told[1]
+    assert (caller.balance, caller.held, caller.payments) == (100_000, 0, [])
     assert not OwnKeyUse.objects.filter(key_id=theirs).exists()
+
+
+def test_whoever_proves_no_account_is_told_nothing_about_any_key(
+    owner: Owner, scripted: Callable[[Any], ScriptedUpstream]
+) -> None:
+    scripted(knows(CANARY))
+    theirs = owner.ask("post", KEYS, {"upstream": "demo", "key": CANARY, "daily_limit": 1}).json()["id"]
+    OwnKeyUse.objects.create(key_id=theirs, day=timezone.now().date(), calls=1)
+
+    def unpaid(key_id: str) -> Any:
+        return Client().post(
+            "/v1/chat/completions",
+            data=json.dumps(CHAT | {"loa_upstream_key": key_id}),
+            content_type="application/json",
+        )
+
+    answers = [unpaid(key_id) for key_id in (theirs, new_own_key_id())]
+
+    amounts = [answer.json()["accepts"][0]["amount"] for answer in answers]
+    assert [answer.status_code for answer in answers] == [402, 402]
+    assert amounts[0] == amounts[1]
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

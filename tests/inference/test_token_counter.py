@@ -45,7 +45,14 @@ def test_a_chat_adds_fixed_amounts_for_its_markers():
 def test_the_largest_body_is_counted_in_a_blink():
     text = "a b\n" * 16_384
 
-    started = time.perf_counter()
-    count_tokens(text)
+    def seconds_of(what: str) -> float:
+        """The best of three: whatever else the machine does only adds."""
+        taken = []
+        for _ in range(3):
+            started = time.perf_counter()
+            count_tokens(what)
+            taken.append(time.perf_counter() - started)
+        return min(taken)
 
-    assert time.perf_counter() - started < 0.1
+    assert seconds_of(text) < 1
+    assert seconds_of(text) < 100 * seconds_of(text[: len(text) // 16])

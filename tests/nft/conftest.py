@@ -9,12 +9,15 @@ from django.conf import LazySettings
 from eth_account import Account
 
 import contracts
+from tests.nft.holders import Holder
 from tests.nft.index_server import KEY, IndexServer, Reply, page
 from tests.x402.chain_tools import LocalChain
 
 CHAIN = "eip155:84532"
 AGENTS = contracts.LOCAL_AGENTS_ADDRESS
 PASSES = contracts.LOCAL_PASSES_ADDRESS
+DELEGATES = contracts.LOCAL_DELEGATES_ADDRESS
+CONTRACTS = {AGENTS: "LocalAgents", PASSES: "LocalPasses", DELEGATES: "LocalDelegateRegistry"}
 
 
 @pytest.fixture
@@ -72,3 +75,26 @@ def mint(chain: LocalChain) -> Callable[..., None]:
         chain.send_mined(sender.key.hex(), address, target.encode_abi(name, given))
 
     return call
+
+
+@pytest.fixture
+def send_to(chain: LocalChain) -> Callable[..., None]:
+    """Call a contract as a holder, and wait until it is mined."""
+    from web3 import Web3
+
+    def send(holder: Holder, contract: str, name: str, *arguments: Any) -> None:
+        abi = contracts.load(CONTRACTS[contract]).abi
+        address = Web3.to_checksum_address(contract)
+        target = Web3().eth.contract(address=address, abi=abi)
+        given = [_as_address(one) for one in arguments]
+        chain.send_mined(holder.private_key, address, target.encode_abi(name, given))
+
+    return send
+
+
+def _as_address(argument: Any) -> Any:
+    """Addresses in the spelling that web3 asks for; everything else as it is."""
+    from web3 import Web3
+
+    is_address = isinstance(argument, str) and len(argument) == 42 and argument.startswith("0x")
+    return Web3.to_checksum_address(argument) if is_address else argument

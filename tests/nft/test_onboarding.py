@@ -1,24 +1,26 @@
 """The wizard over HTTP, on the local chain: from the wallet to a living agent, and everything that may come between."""
 
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.services import feature_flags
 from accounts.services.feature_flags import Setting
 from nft.models import OnboardingSession, Personality, PersonalityVersion
 from nft.selectors import personalities as reading
-from nft.services import onboarding, personalities
+from nft.services import onboarding
 from nft.services.agents import agent_token
 from tests.factories.ledger import give_prepaid
 from tests.nft.conftest import AGENTS, CHAIN, PASSES
 from tests.nft.holders import ONBOARDING, Holder
+from tests.nft.outages import nobody_reads
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
@@ -243,9 +245,10 @@ def test_a_token_with_several_owners_has_no_agent(holder: Holder, mint: Callable
 def test_a_new_token_gets_its_personality_by_the_null_check(holder: Holder, owned: str) -> None:
     state = chosen(holder, owned)
 
-    with patch.object(personalities, "_update", side_effect=AssertionError("there is nothing to update")):
+    with CaptureQueriesContext(connection) as captured:
         response = holder.step(state, "personality", voice="creative")
 
+    assert written_by(captured) == ["INSERT"]
     row = Personality.objects.get(token_id=owned)
     assert response.status_code == 200
     assert (row.voice, row.version, row.written_by, row.collection) == ("creative", 1, holder.wallet, AGENTS)
@@ -257,9 +260,10 @@ def test_an_existing_personality_is_updated_without_any_exception(holder: Holder
     traits = {"voice": "sage", "name": "Ada"}
     first = holder.step(chosen(holder, owned), "personality", **traits).json()
 
-    with patch.object(personalities, "_create", side_effect=AssertionError("there is one already")):
+    with CaptureQueriesContext(connection) as captured:
         response = holder.step(first, "personality", voice="witty")
 
+    assert written_by(captured) == ["UPDATE"]
     row = reading.get(*token.key)
     assert response.status_code == 200
     assert row is not None
@@ -282,10 +286,7 @@ def test_skipping_makes_a_default_personality_and_keeps_one_that_is_there(holder
 def test_an_error_of_the_store_is_not_mistaken_for_absence(holder: Holder, owned: str) -> None:
     state = chosen(holder, owned)
 
-    with (
-        patch.object(reading.Personality.objects, "filter", side_effect=OperationalError("the store is away")),
-        pytest.raises(OperationalError),
-    ):
+    with nobody_reads("nft_personality"), pytest.raises(OperationalError):
         onboarding.configure(holder.who, state["session_id"], None, version=state["version"])
 
     assert not Personality.objects.filter(token_id=owned).exists()
@@ -357,6 +358,13 @@ def test_a_body_that_is_no_object_is_the_callers_mistake(holder: Holder, step: s
     response = Client().post(path, body, content_type="application/json", headers=headers)
 
     assert 400 <= response.status_code < 500
+
+
+def written_by(captured: CaptureQueriesContext) -> list[str]:
+    """How the table of personalities was written, statement by statement; no savepoint was given up meanwhile."""
+    statements = [str(query["sql"]) for query in captured]
+    assert not [sql for sql in statements if sql.startswith("ROLLBACK")]
+    return [sql.split()[0] for sql in statements if re.match(r'(INSERT INTO|UPDATE) "nft_personality" ', sql)]
 
 
 def transfer(chain: Any, holder: Holder, receiver: str, token_id: int) -> None:

@@ -88,15 +88,22 @@ def read(request: HttpRequest, *, as_path: str | None = None) -> PaidRequest:
     method = request.method or "GET"
     bound = request_hash.request_hash(method=method, origin_and_path=(origin, route, path), query=query, body=parsed)
     proof = wallet_of_request(request, binding=bound.hex()) if holder is None else None
+    account_id = proof.account_id if proof else holder.account_id if holder else ""
     return PaidRequest(
         priced=PricedRequest(
-            method=method, path=path, query=query, media_type=parsed.media_type, json=parsed.json, body=parsed.raw
+            method=method,
+            path=path,
+            query=query,
+            media_type=parsed.media_type,
+            json=parsed.json,
+            body=parsed.raw,
+            account_id=account_id,
         ),
         url=origin + (as_path or request.get_full_path()),
         request_hash=bound.hex(),
         header=header,
         wallet=proof.wallet if proof else "",
-        account_id=proof.account_id if proof else holder.account_id if holder else "",
+        account_id=account_id,
         proof_key=proof.single_use_key if proof else "",
         key_hash=idempotency_key_of(request),
         client_address=address_of(request),
