@@ -8,7 +8,7 @@ problem documents. Named in `SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"]`.
 from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 
 from loa_site.agent_operation import SCHEMAS as AGENT_SCHEMAS
 from loa_site.agent_operation import agent_operation
@@ -137,13 +137,6 @@ class SchemaView(SpectacularAPIView):
     """`GET /api/schema/`: the document, for everyone."""
 
     authentication_classes = ()
-
-
-class DocsView(SpectacularSwaggerSplitView):
-    """`GET /docs/`: the document to browse, from our own files and without inline script."""
-
-    authentication_classes = ()
-    url_name = "schema"
 
 
 def add_paid_operations(result: Json, **_generator: Any) -> Json:

@@ -1,4 +1,6 @@
-"""Template filters for money: `{% load amounts %}` and `{{ value|usdc }}`."""
+"""Template filters for money and moments: `{% load amounts %}`, `{{ value|usdc }}` and `{{ value|moment }}`."""
+
+from datetime import UTC, datetime
 
 from django import template
 
@@ -17,3 +19,15 @@ def usdc(amount_micro_usdc: str | int | None) -> str:
     if amount_micro_usdc in (None, ""):
         return NOTHING
     return human(int(amount_micro_usdc), digits=MICRO_DIGITS)
+
+
+@register.filter
+def moment(written: str | None) -> str:
+    """A moment as the API writes it, for people: to the second, in UTC; a dash for nothing.
+
+    >>> moment("2026-11-24T20:54:29.016997Z"), moment(None)
+    ('2026-11-24 20:54:29 UTC', '–')
+    """
+    if not written:
+        return NOTHING
+    return f"{datetime.fromisoformat(written).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -15,29 +15,43 @@ from billing.domain import accounts
 from billing.selectors import credit_notes
 from billing.selectors.balances import balance_of
 from loa_site.account import visits
+from outbound.json_rpc import RpcFailure
+from telemetry import names
 from telemetry.identifiers import new_id
+from telemetry.logging import get_logger
 from x402.api.payments import receipt_facts
 from x402.api.serializers import NEXT_STEP, ReceiptSerializer
 from x402.chain.network_settings import default_network
-from x402.models import Payment, PaymentState
+from x402.models import Payment, PaymentState, Refund
 from x402.selectors import wallet_payments
 from x402.selectors.wallet_payments import InvalidCursor
+from x402.services import refund_finality
 from x402.services.refunds import refundable_of
 
 PAYMENTS_SHOWN: Final = 8
 KEYS_SHOWN: Final = 50
+REFUNDS_SHOWN: Final = 5
 STATEMENT_ROWS_MAX: Final = 2_000
+log = get_logger(__name__)
 _MONTH: Final = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])", re.ASCII)
 
 
 def overview(request: HttpRequest, visitor: SignedIn) -> HttpResponse:
-    """The first page: how much, until when, and what happened last. Units: MicroUSDC and MicroUSD."""
+    """The first page: how much, until when, and what happened last. Units: MicroUSDC and MicroUSD.
+
+    What became final on the chain since the last sweep is offered for refund at once; without the chain it is not yet.
+    """
+    _mark_final(visitor.wallet)
     asset_id = default_network().assets[0].asset_id
     keys = list(ApiKey.objects.filter(account_id=visitor.account_id).order_by("-pk")[:KEYS_SHOWN])
+    spendable = credit_notes.spendable_credit_of(visitor.wallet, asset_id)
+    refundable = refundable_of(visitor.wallet, asset_id)
     facts = {
         "visitor": visitor,
-        "spendable": credit_notes.spendable_credit_of(visitor.wallet, asset_id),
-        "refundable": refundable_of(visitor.wallet, asset_id),
+        "spendable": spendable,
+        "refundable": refundable,
+        "waiting": max(0, spendable - refundable),
+        "refunds": list(Refund.objects.filter(wallet=visitor.wallet).order_by("-pk")[:REFUNDS_SHOWN]),
         "notes": [note for note in credit_notes.notes_of(visitor.wallet) if note.is_spendable],
         "prepaid": balance_of(accounts.available(visitor.account_id), accounts.PREPAID),
         "keys": [{"row": key, "is_live": is_live(key)} for key in keys],
@@ -46,6 +60,13 @@ def overview(request: HttpRequest, visitor: SignedIn) -> HttpResponse:
         "month": f"{timezone.now():%Y-%m}",
     }
     return visits.show(request, "overview", facts)
+
+
+def _mark_final(wallet: str) -> None:
+    try:
+        refund_finality.mark_final(wallet=wallet)
+    except RpcFailure as failure:
+        log.warning(names.RPC_FAILED, reason=type(failure).__name__)
 
 
 @require_safe

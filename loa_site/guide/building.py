@@ -77,19 +77,30 @@ def build(folder: Path) -> int:
     return len(addresses())
 
 
+def links_of(folder: Path) -> int:
+    """How many links the built pages have."""
+    return sum(len(parser.targets) for parser in _read(folder).values())
+
+
 def broken_links(folder: Path) -> list[str]:
     """Links of the built pages that lead to no page, no file and no place on a page."""
-    read = {}
-    for file in folder.rglob("*.html"):
-        parser = _Links()
-        parser.feed(file.read_text(encoding="utf-8"))
-        read["/" + str(file.parent.relative_to(folder)).strip(".")] = parser
+    read = _read(folder)
     return sorted(
         f"{page}: {target}"
         for page, parser in read.items()
         for target in parser.targets
         if not _leads(target, page, read, folder)
     )
+
+
+def _read(folder: Path) -> dict[str, _Links]:
+    """The links and places of each built page, by its address."""
+    read = {}
+    for file in folder.rglob("*.html"):
+        parser = _Links()
+        parser.feed(file.read_text(encoding="utf-8"))
+        read["/" + str(file.parent.relative_to(folder)).strip(".")] = parser
+    return read
 
 
 def _leads(target: str, page: str, read: dict[str, _Links], folder: Path) -> bool:

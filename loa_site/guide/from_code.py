@@ -13,7 +13,28 @@ from telemetry.problem_codes import PROBLEM_CODES
 
 FENCE: Final = re.compile(r"^```([^\n`]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN: Final = "test"  # a fenced block whose info string ends in this word is executed by `make docs`
-LANGUAGES_THAT_RUN: Final = frozenset({"python", "sh", "bash", "console"})
+# Documents that a test follows block by block.
+RUN_BY: Final = {
+    "docs/tutorial/charge-for-a-view.md": "tests/docs/test_tutorial.py",
+    "docs/how-to/charge-for-a-view.md": "tests/packaging/test_charge_for_a_view.py",
+    "docs/how-to/openai-client.md": "tests/inference/test_openai_client.py",
+    "docs/reference/decorator.md": "tests/packaging/test_reference.py",
+}
+UNEXPLAINED: Final = "it is there to be read"
+# Why nothing executes the other blocks of a document.
+NOT_RUN: Final = {
+    "README.md": "the two commands are what CI runs, the view is made by a test, and the JavaScript is the middle of "
+    "`examples/pay.ts`, by which `make interop` pays",
+    "docs/how-to/api-keys.md": "the shape of two calls to a site with a domain; `tests/accounts` makes and uses keys",
+    "docs/how-to/archive-and-retain.md": "the commands alone, by the clock of an operator",
+    "docs/how-to/backup-and-restore.md": "it wants a server and its archive; `tests/drill` restores one of its own",
+    "docs/how-to/database-roles.md": "it changes roles of a server in production",
+    "docs/how-to/go-to-mainnet.md": "it moves real money",
+    "docs/how-to/onboard-holders.md": "it needs a collection and a key of Alchemy; `tests/browser` walks the pages",
+    "docs/how-to/reconcile.md": "the command alone; `tests/x402/test_reconciliation.py` runs it in each situation",
+    "docs/how-to/refund.md": "two people and a stray deposit; `tests/x402/test_treasury.py` plays them",
+    "docs/how-to/run-a-facilitator.md": "a variable of another server",
+}
 _COMMENT: Final = re.compile(r'^    "([A-Z0-9_]+)":.*?#\s*(.+)$')
 
 
@@ -95,22 +116,44 @@ def problems_page() -> str:
 
 
 def not_run_page() -> str:
-    """How many fenced examples each document has, and which of them nothing executes."""
-    root = Path(settings.BASE_DIR)
-    rows = []
-    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
-        fences = FENCE.findall(path.read_text(encoding="utf-8"))
-        code = [info for info, _ in fences if (info.split() or [""])[0] in LANGUAGES_THAT_RUN]
-        run = [info for info in code if info.split()[-1] == RUN]
-        if code:
-            rows.append(f"| {path.relative_to(root)} | {len(run)} | {len(code) - len(run)} |")
+    """Which fenced examples are executed, by what, and which are not, with the reason."""
+    rows, left = [], []
+    for document, blocks in fenced_blocks().items():
+        marked = [text for info, text in blocks if info.split()[-1:] == [RUN]]
+        others = [text for info, text in blocks if info.split()[-1:] != [RUN]]
+        runner = RUN_BY.get(document, "")
+        rows.append(
+            f"| {document} | {len(marked)} | {runner and f'{len(others)}, `{runner}`'} | {_left(runner, others)} |"
+        )
+        if others and not runner:
+            left += [f"- **{document}**: {NOT_RUN.get(document, UNEXPLAINED)}."]
+            left += [f"    - `{text.strip().splitlines()[0][:90]}`" for text in others]
     text = (
-        "A fenced block marked `test` is executed by `make docs`. What needs a cloud account, a mail provider or money "
-        "on a main network is not run anywhere and is counted here; the snippets of the README and the tutorial are "
-        "run by tests of their own."
+        "A fenced block marked `test` is executed by `make docs`. Other documents are followed block by block by a "
+        "test of their own. What is left needs a cloud account, a domain or money on a main network, or is there to be "
+        "read."
     )
-    head = ("# Examples that are not run", "", text, "", "| document | run | not run |", "|---|---|---|")
-    return "\n".join((*head, *rows, ""))
+    head = (
+        "# Examples that are not run",
+        "",
+        text,
+        "",
+        "| document | marked | by its own test | not run |",
+        "|---|---|---|---|",
+    )
+    return "\n".join((*head, *rows, "", "## What is not run, and why", "", *left, ""))
+
+
+def fenced_blocks() -> dict[str, list[tuple[str, str]]]:
+    """The fenced blocks of each document that has any: what stands behind the fence, and the text."""
+    root = Path(settings.BASE_DIR)
+    paths = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    found = {str(path.relative_to(root)): FENCE.findall(path.read_text(encoding="utf-8")) for path in paths}
+    return {document: blocks for document, blocks in found.items() if blocks}
+
+
+def _left(runner: str, others: list[str]) -> int:
+    return 0 if runner else len(others)
 
 
 def _names() -> dict[str, str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from loa_site.guide.samples import sample_of
+
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 Json = Mapping[str, Any]
 
@@ -17,6 +19,7 @@ class Field:
     text: str
     is_required: bool
     reference: str = ""
+    place: str = ""  # of a parameter: path, query or header
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Operation:
     description: str
     parameters: list[Field]
     body: str
+    sample: Any  # a body to begin with, or None where none is taken
     answers: list[Answer]
 
 
@@ -64,17 +68,19 @@ class Reference:
 def reference_of(document: Json) -> Reference:
     """The page's rows of an OpenAPI 3.1 document."""
     tags: dict[str, list[Operation]] = {}
+    components = document["components"].get("schemas", {})
     for path, operations in document["paths"].items():
         for method in METHODS:
             if method in operations:
                 operation = operations[method]
                 tag = (operation.get("tags") or ["other"])[0]
-                tags.setdefault(tag, []).append(_operation(method, path, operation))
-    schemas = [_schema(name, schema) for name, schema in sorted(document["components"].get("schemas", {}).items())]
+                tags.setdefault(tag, []).append(_operation(method, path, operation, components))
+    schemas = [_schema(name, schema) for name, schema in sorted(components.items())]
     return Reference(document["info"]["title"], document["info"]["version"], sorted(tags.items()), schemas)
 
 
-def _operation(method: str, path: str, operation: Json) -> Operation:
+def _operation(method: str, path: str, operation: Json, components: Json) -> Operation:
+    taken = _content(operation.get("requestBody", {}))
     answers = [
         Answer(status, answer.get("description", ""), _reference(_content(answer)))
         for status, answer in operation.get("responses", {}).items()
@@ -86,14 +92,17 @@ def _operation(method: str, path: str, operation: Json) -> Operation:
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
         parameters=[_parameter(one) for one in operation.get("parameters", [])],
-        body=_reference(_content(operation.get("requestBody", {}))),
+        body=_reference(taken),
+        sample=sample_of(taken, components) if taken else None,
         answers=answers,
     )
 
 
 def _parameter(parameter: Json) -> Field:
-    kind = f"{parameter.get('in', '')}, {_kind(parameter.get('schema', {}))}"
-    return Field(parameter["name"], kind, parameter.get("description", ""), bool(parameter.get("required")))
+    place = parameter.get("in", "")
+    kind = f"{place}, {_kind(parameter.get('schema', {}))}"
+    is_required = bool(parameter.get("required"))
+    return Field(parameter["name"], kind, parameter.get("description", ""), is_required, place=place)
 
 
 def _schema(name: str, schema: Json) -> Schema:

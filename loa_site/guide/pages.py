@@ -16,11 +16,19 @@ from loa_site.guide import from_code
 
 # The order in which somebody learns: try it, do it, look it up, understand it.
 PARTS: Final = (
-    ("tutorial", "Tutorial"),
-    ("how-to", "How to"),
-    ("reference", "Reference"),
-    ("why", "Why it is so"),
-    ("adr", "Decisions"),
+    ("tutorial", "Tutorial", "Begin here: ten minutes on your own machine, with a chain that costs nothing."),
+    ("how-to", "How to", "You know what you want done. One page for each."),
+    ("reference", "Reference", "What there is, exactly. Much of it is written by the code itself."),
+    ("why", "Why it is so", "What may go wrong, what was done about it, and which test shows it."),
+    ("adr", "Decisions", "What was decided, and what follows from it. One page each, never edited."),
+)
+# How-tos in the order in which a project meets them; what is not named here comes after, by its name.
+ORDER: Final = (
+    *("how-to/charge-for-a-view", "how-to/refund", "how-to/api-keys", "how-to/openai-client", "how-to/webhooks"),
+    *("how-to/staff", "how-to/reconcile", "how-to/run-a-facilitator", "how-to/onboard-holders", "how-to/scale-out"),
+    *("how-to/deploy", "how-to/backup-and-restore"),
+    *("how-to/go-to-mainnet", "reference/decorator", "reference/settings", "reference/environment"),
+    *("reference/commands", "reference/checks", "reference/problems", "reference/events", "reference/metrics"),
 )
 WHY: Final = (
     "THREAT_MODEL",
@@ -68,13 +76,12 @@ def pages() -> dict[str, Page]:
     found += [Page(slug, title, "reference", None) for slug, (title, _) in FROM_CODE.items()]
     security = Path(settings.BASE_DIR) / "SECURITY.md"
     found.append(Page("security", "Security", "why", security))
-    order = [part for part, _ in PARTS]
-    return {page.slug: page for page in sorted(found, key=lambda page: (order.index(page.part), page.slug.lower()))}
+    return {page.slug: page for page in sorted(found, key=_place_of)}
 
 
-def contents() -> list[tuple[str, list[Page]]]:
-    """The titles of the parts and their pages."""
-    return [(title, [page for page in pages().values() if page.part == part]) for part, title in PARTS]
+def contents() -> list[tuple[str, str, list[Page]]]:
+    """The title of each part, whom it is for, and its pages."""
+    return [(title, words, [page for page in pages().values() if page.part == part]) for part, title, words in PARTS]
 
 
 def page_at(path: Path) -> Page | None:
@@ -82,12 +89,18 @@ def page_at(path: Path) -> Page | None:
     return next((page for page in pages().values() if page.source == path), None)
 
 
+def _place_of(page: Page) -> tuple[int, int, str]:
+    parts = [part for part, _, _ in PARTS]
+    place = ORDER.index(page.slug) if page.slug in ORDER else len(ORDER)
+    return parts.index(page.part), place, page.slug.lower()
+
+
 def _page_of(path: Path, root: Path) -> Page | None:
     slug = str(path.relative_to(root).with_suffix(""))
     if slug in LEFT_OUT:
         return None
     folder = slug.partition("/")[0]
-    known = {part for part, _ in PARTS} - {"why"}
+    known = {part for part, _, _ in PARTS} - {"why"}
     part = folder if "/" in slug and folder in known else "why" if slug in WHY else "reference"
     return Page(slug, _title_of(path), part, path)
 

@@ -38,18 +38,34 @@ def html_of(page: Page) -> str:
 
 
 def _with_regions(tokens: Sequence[Token]) -> list[Token]:
-    """The tokens with each table inside a region that can be reached and scrolled by keyboard."""
+    """The tokens with each table inside a region that can be reached and scrolled by keyboard.
+
+    Each cell carries the heading of its column, which a narrow screen shows beside it.
+    """
     written: list[Token] = []
-    count = 0
-    for token in tokens:
+    headings: list[str] = []
+    count = column = 0
+    for place, token in enumerate(tokens):
+        if token.type == "tr_open":
+            column = 0
+        if token.type == "th_open":
+            headings.append(_plain(tokens[place + 1]))
+        if token.type == "td_open":
+            token.attrSet("data-label", headings[column])
+            column += 1
         if token.type == "table_open":
             count += 1
-            token.attrSet("class", "books")
+            headings = []
+            token.attrSet("class", "books stacked")
             written.append(_html(f'<div class="wide" role="region" aria-label="Table {count}" tabindex="0">\n'))
         written.append(token)
         if token.type == "table_close":
             written.append(_html("</div>\n"))
     return written
+
+
+def _plain(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or ())
 
 
 def _html(content: str) -> Token:

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -10,9 +10,11 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from loa_site.guide.operations import Reference, reference_of
+from loa_site.guide.operations import Operation, Reference, reference_of
 from loa_site.guide.pages import contents, pages
 from loa_site.guide.rendering import html_of
+
+FIRST_TRIED: Final = "operation-invoke"  # an unpaid one shows the terms
 
 
 @require_safe
@@ -44,6 +46,33 @@ def picture(request: HttpRequest, name: str) -> HttpResponseBase:
 def reference(request: HttpRequest) -> HttpResponse:
     """`/docs/`: every operation of the API on one page."""
     return render(request, "guide/reference.html", {"reference": _reference(), "contents": contents()})
+
+
+@require_safe
+def try_requests(request: HttpRequest) -> HttpResponse:
+    """`/docs/try/`: a form that sends a request from the browser; `?operation=` names the one that is chosen."""
+    operations = {one.anchor: _typed(one) for _, tagged in _reference().tags for one in tagged}
+    chosen = request.GET.get("operation", "")
+    facts = {
+        "reference": _reference(),
+        "contents": contents(),
+        "operations": operations,
+        "chosen": chosen if chosen in operations else FIRST_TRIED,
+    }
+    return render(request, "guide/try.html", facts)
+
+
+def _typed(operation: Operation) -> dict[str, Any]:
+    """What the page's script needs of an operation."""
+    return {
+        "method": operation.method,
+        "path": operation.path,
+        "summary": operation.summary,
+        "sample": operation.sample,
+        "parameters": [
+            {"name": one.name, "place": one.place, "required": one.is_required} for one in operation.parameters
+        ],
+    }
 
 
 @cache

@@ -1,8 +1,8 @@
 """The content security policy: everything from this site, nothing inline, nothing evaluated, nobody frames us.
 
 It is sent as report-only until `CSP_ENFORCE` is exactly `true`: deploy, read the reports at /api/v1/csp-report, then
-enforce. Trusted Types forbid turning text into markup or code in a page; the stock admin and the page that tries
-requests do so in libraries we did not write, so these directives are left out there. Source: sprint plan 13.2.
+enforce. Trusted Types forbid turning text into markup or code in a page; the stock admin does so in scripts we did not
+write, so these directives are left out there. Source: sprint plan 13.2.
 """
 
 from typing import Any, Final
@@ -33,7 +33,7 @@ DIRECTIVES: Final[dict[str, Any]] = {
 
 
 # Pages whose third-party scripts write markup from text.
-WITHOUT_TRUSTED_TYPES: Final = ("/admin/", "/docs/try/")
+WITHOUT_TRUSTED_TYPES: Final = ("/admin/",)
 TRUSTED_TYPES_LEFT_OUT: Final[dict[str, None]] = {"require-trusted-types-for": None, "trusted-types": None}
 
 

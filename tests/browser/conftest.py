@@ -9,6 +9,11 @@ import pytest
 from tests.admin import policy
 from tests.browser import chromium
 from tests.browser.chromium import Chromium
+from tests.browser.report import report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    report.listen(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,17 +1,24 @@
 """Every page that somebody without a staff account can meet, by a name for its photograph, and how to reach it."""
 
 from datetime import timedelta
+from typing import TypeVar
 
 import time_machine
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.sessions import TokenPair, _begin
-from tests.admin.books import Book
+from loa_site.guide.pages import pages
+from tests.admin.books import Book, kept_quote, verified_payment
+from tests.browser.chromium import VIEWS, View
 from waitlist.models import Entry
 from waitlist.models.entry import EntryState
 from waitlist.pages.form_seal import new_seal
 from waitlist.services.links import Purpose, token_for
+from x402.models import Payment
+
+Page = TypeVar("Page")
 
 PUBLIC = {
     "landing": ("/", 200),
@@ -29,6 +36,7 @@ PUBLIC = {
 }
 DOCUMENTS = {
     "docs": ("/docs/", 200),
+    "docs-try": ("/docs/try/", 200),
     "guide": ("/docs/guide/", 200),
     "guide-tutorial": ("/docs/guide/tutorial/charge-for-a-view", 200),
     "guide-settings": ("/docs/guide/reference/settings", 200),
@@ -38,6 +46,21 @@ DOCUMENTS = {
     "guide-decision": ("/docs/guide/adr/0019-documents-are-pages-of-the-site", 200),
     "guide-plan": ("/docs/guide/SPRINT_PLAN", 200),
 }
+
+
+def share_of(view: View, everything: list[Page]) -> list[Page]:
+    """What a usual run looks at with this view: each page with one view, in turn.
+
+    With `LOA_EVERY_VIEW=true` each view looks at everything, which takes minutes.
+    """
+    return everything if settings.EVERY_VIEW else everything[VIEWS.index(view) :: len(VIEWS)]
+
+
+def other_documents() -> dict[str, tuple[str, int]]:
+    """The documents that are not named above; they differ in their words alone."""
+    named = {address for address, _ in DOCUMENTS.values()}
+    every = {f"guide-{slug.replace('/', '-')}": (f"/docs/guide/{slug}", 200) for slug in pages()}
+    return {name: page for name, page in every.items() if page[0] not in named}
 
 
 def old_seal() -> str:
@@ -73,8 +96,14 @@ def account_pages(book: Book) -> dict[str, tuple[str, int]]:
         "account-payments": ("/account/payments", 200),
         "account-receipt": (f"/account/payments/{book.payment.pk}", 200),
         "account-statement": (f"/account/statements/{month}", 200),
+        "account-unsettled": (f"/account/payments/{unsettled_payment(book).pk}", 200),
         "account-nowhere": ("/account/payments/pay_nothing", 404),
     }
+
+
+def unsettled_payment(book: Book) -> Payment:
+    """A payment of the same payer that was signed and is not on the chain yet."""
+    return verified_payment(book.account, book.account.wallets.get(), quote=kept_quote(book.payment.payer), amount=500)
 
 
 def session_of(wallet: str) -> TokenPair:

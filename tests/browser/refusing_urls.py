@@ -16,4 +16,9 @@ def refuse(_request: HttpRequest, status: int) -> HttpResponse:
     return problem_response(USUAL_CODES[status], status, retry_after_seconds=5)
 
 
-urlpatterns = [*site, path("refuse/<int:status>", refuse)]
+def fail(_request: HttpRequest) -> HttpResponse:
+    """What nobody foresaw."""
+    raise RuntimeError("the page broke")
+
+
+urlpatterns = [*site, path("refuse/500", fail), path("refuse/<int:status>", refuse)]

@@ -96,7 +96,7 @@ def test_a_paid_page_takes_the_place_of_the_paywall(paying: Callable[..., Any]) 
 
     def pay(page: Page) -> tuple[str, str]:
         page.click("#x402-pay")
-        page.wait_for_selector("text=Dear reader", timeout=10_000)
+        page.wait_for_selector("text=Dear reader")
         return page.title(), page.inner_text("body")
 
     (title, body), findings = paying("/paid/letter", pay, wallet=wallet)

@@ -12,6 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 from tests.admin.addresses import pages_of
 from tests.admin.books import Book, write_book
 from tests.browser.chromium import DARK, LIGHT, PHONE, VIEWS, Chromium, Findings, View, inspect, listening
+from tests.browser.pages import share_of
 
 PASSWORD = "only-for-tests"
 
@@ -48,7 +49,7 @@ def name_of(address: str) -> str:
 def test_every_staff_page_is_clean_accessible_and_fits(
     browser: Chromium, live_server: LiveServer, root: User, book: Book, view: View
 ):
-    findings, addresses, cookies = Findings(), list(pages_of(book)), cookies_of(root, live_server)
+    findings, addresses, cookies = Findings(), share_of(view, list(pages_of(book))), cookies_of(root, live_server)
 
     def visit(context: BrowserContext) -> None:
         context.add_cookies(cookies)

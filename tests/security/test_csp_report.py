@@ -266,6 +266,7 @@ def test_invented_pages_cannot_fill_the_table(client: Client, monkeypatch: pytes
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ten_thousand_reports_are_answered_and_cost_little(client: Client) -> None:
     page = f"https://x.example/{secrets.token_hex(4)}"
     one = {"csp-report": {"document-uri": page, "violated-directive": "img-src", "blocked-uri": "inline"}}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from loa_site.guide.building import broken_links, build
+from loa_site.guide.building import broken_links, build, links_of
 
 
 class Command(BaseCommand):
@@ -20,10 +20,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="answer as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count, broken = build(options["folder"]), broken_links(options["folder"])
+        count = build(options["folder"])
+        links = links_of(options["folder"])
+        broken = broken_links(options["folder"])
         if options["json"]:
-            self.stdout.write(json.dumps({"pages": count, "broken_links": broken}))
+            self.stdout.write(json.dumps({"pages": count, "links": links, "broken_links": broken}))
         else:
-            self.stdout.write(f"{count} pages in {options['folder']}, {len(broken)} broken links.")
+            self.stdout.write(f"{count} pages in {options['folder']}, {links} links, {len(broken)} broken.")
         if broken:
             raise CommandError("These links lead nowhere:\n  " + "\n  ".join(broken))
