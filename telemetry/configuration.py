@@ -89,6 +89,8 @@ NumberName = Literal[
     "WAITING_REPLAYS",
     "PAYMENT_HEADER_BYTES",
     "BODY_BYTES",
+    "BODIES_PER_CLIENT",
+    "BODIES_PER_PROCESS",
     "FINALIZE_RISK_LIMIT_MICRO_USD",
     "FINALIZE_RETRIES",
     "FINALIZE_ESCALATE_SECONDS",
@@ -192,6 +194,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "WAITING_REPLAYS": 24,  # few of the threads of a web process (352): the rest stays free for payments that are new
     "PAYMENT_HEADER_BYTES": 16 * 1024,
     "BODY_BYTES": 64 * 1024,
+    "BODIES_PER_CLIENT": 96,  # of one address on their way at once: each holds one of the process's threads (352)
+    "BODIES_PER_PROCESS": 256,  # of all together: the rest stays free for requests without a body
     "DEFAULT_MODEL": "loa-demo",
     "UPSTREAMS": {},
     "POSTGRES_FAILOVER": "",  # "none": restored, never promoted; "managed": the provider waits for a second copy

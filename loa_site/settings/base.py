@@ -63,6 +63,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "telemetry.middleware.CorrelationMiddleware",
+    "loa_site.arriving_bodies.ArrivingBodiesMiddleware",
     "loa_site.unread_bodies.UnreadBodyMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
