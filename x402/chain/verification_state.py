@@ -76,14 +76,18 @@ def authorization_state(
     rpc: RpcClient, authorization: SignedTransfer, *, asset: str, multicall3: str, block: str = "latest"
 ) -> ChainState:
     """`verify_chain_state` for one signed transfer of the token at `asset`."""
-    question = ChainQuestions(
+    return verify_chain_state(rpc, [question_of(authorization, asset=asset)], multicall3=multicall3, block=block)
+
+
+def question_of(authorization: SignedTransfer, *, asset: str) -> ChainQuestions:
+    """What must be asked about one signed transfer of the token at `asset`."""
+    return ChainQuestions(
         asset=abi.address_of(asset),
         payer=authorization.from_,
         nonce=authorization.nonce_bytes,
         value=authorization.value,
         through_permit2=isinstance(authorization, Permit2Authorization),
     )
-    return verify_chain_state(rpc, [question], multicall3=multicall3, block=block)
 
 
 def require_payable(state: AuthorizationState, *, value: int) -> None:

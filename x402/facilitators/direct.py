@@ -16,7 +16,7 @@ from telemetry.configuration import loa
 from telemetry.logging import get_logger
 from x402.chain import multicall, permit2, permit2_receipts, receipts, signers, tokens, transactions
 from x402.chain.network_settings import Network
-from x402.facilitators import facilitated_rows, relayer_lease, stuck_transactions, transaction_rows
+from x402.facilitators import facilitated_rows, payers_with_code, relayer_lease, stuck_transactions, transaction_rows
 from x402.facilitators.base import Evidence, Failure, Outcome, Submitted
 from x402.facilitators.due_payments import DuePayment
 from x402.facilitators.facilitated_rows import OTHER_SITES
@@ -96,6 +96,8 @@ class DirectFacilitator:
             for queue in (OUR_PAYMENTS, OTHER_SITES):  # ours first; other sites' in a transaction of their own
                 if queue.is_anything_due(self._network.caip2):
                     fees = self._current_fees()
+                    if queue is OUR_PAYMENTS:
+                        payers_with_code.mark(self._rpc, self._network, limit=BATCH_LIMIT)
                     sent += self._send(queue.store_batch(lead, limit=BATCH_LIMIT, sign=self._signer_at(fees)))
         except transaction_rows.LeaseLost:
             self._epoch, self._pending = None, {}

@@ -61,6 +61,7 @@ class Payment(models.Model):
     `amount_micro_usdc` is the most the payer signed for; `actual_micro_usdc` what is settled of it, stored once, before
     anything is signed (R2), and null while the whole amount is or the work has not said. `exposure_micro_usdc` is what
     this payment takes of the deferred limits. `spendable_*` is what the payer could spend, and the block that said so.
+    `payer_has_code`: seen after the verification, or suspected since a batch failed around it; it travels alone (R26).
     `minted_micro_usd` is prepaid credit that this payment buys for its account, under the buyer's `purchase_key`.
     """
 

@@ -18,7 +18,7 @@ from x402.facilitators.base import Evidence, Facilitator, Failure, Outcome
 from x402.metrics import SETTLEMENTS
 from x402.models import Payment, PaymentState
 from x402.selectors.payments import payments_by_id
-from x402.services import facilitated_booking
+from x402.services import batch_failures, facilitated_booking
 from x402.services.crash_points import crash_point
 from x402.services.span_facts import DIRECT, carrier_of, count_settled, settling, ways_of
 
@@ -137,14 +137,17 @@ def _booked(
 def note_failures(failures: Sequence[Failure]) -> list[str]:
     """Record that these submissions did not pay: the outcome is now unknown, and a dead letter will resolve it.
 
-    A revert is never final (R5): a stranger may have carried the authorization, or it may be carried again.
+    A revert is never final (R5): a stranger may have carried the authorization, or it may be carried again. What failed
+    beside a hostile member of its batch is carried again at once, and whoever waits for it goes on waiting (R26).
     """
     noted = []
+    sent_again = batch_failures.to_send_again(failures)
     for failure in failures:
+        claim = {} if failure.payment_id in sent_again else {"lease_until": None}
         payment = Payment.objects.get(pk=failure.payment_id)
         moved = Payment.objects.filter(
             pk=payment.pk, state=PaymentState.SETTLING, transaction_hash=failure.transaction_hash
-        ).update(state=PaymentState.SETTLEMENT_UNKNOWN, failure_code=failure.reason, lease_until=None)
+        ).update(state=PaymentState.SETTLEMENT_UNKNOWN, failure_code=failure.reason, **claim)
         if not moved:
             continue
         dead_letters.enqueue(
@@ -157,7 +160,8 @@ def note_failures(failures: Sequence[Failure]) -> list[str]:
         )
         SETTLEMENTS.labels(method=DIRECT, outcome="reverted").inc()
         log.warning(names.SETTLEMENT_REVERTED, payment_id=payment.pk, reason=failure.reason)
-        noted.append(payment.pk)
+        if failure.payment_id not in sent_again:
+            noted.append(payment.pk)
     return noted
 
 
