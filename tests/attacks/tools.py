@@ -60,7 +60,7 @@ def in_background(work: Callable[[], Any]) -> Future[Any]:
     return future
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 10) -> None:
+def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
     """Wait for something that other threads or processes do."""
     deadline = time.monotonic() + seconds
     while not is_so():
