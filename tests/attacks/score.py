@@ -101,7 +101,9 @@ class Attack:
             figures.lost += not self._was_returned(transfer)
         figures.runs = sum(shop.runs.values()) + len(self.other_runs)
         figures.worked = sum(
-            row.state == PaymentState.SERVED or (row.state == PaymentState.CREDITED and row.failure_code in WORKED)
+            row.state == PaymentState.SERVED
+            or (row.state == PaymentState.CREDITED and row.failure_code in WORKED)
+            or row.has_failed_unpaid
             for row in rows
         )
         return figures

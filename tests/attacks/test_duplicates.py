@@ -19,7 +19,7 @@ SITE = {"DJANGO_SETTINGS_MODULE": "tests.attacks.shop_settings", "LOA_WAIT_SECON
 
 def patiently(site: LiveSite, headers: dict[str, str], path: str = "/slow") -> Answer:
     """Ask with the same payload until something else than 503 comes."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while True:
         answer = site.ask("GET", path, headers=headers)
         if answer.status != 503 or time.monotonic() > deadline:
@@ -192,5 +192,5 @@ def test_replays_of_unfinished_payments_leave_room_for_others(attack: Attack, tm
     attack.other_runs += (tmp_path / "runs").read_text().split()
     assert bought.status == 200
     assert {answer.status for answer in answers} <= {200, 503}
-    assert seconds < 5, f"an honest payment took {seconds:.1f} s"
+    assert seconds < 15, f"an honest payment took {seconds:.1f} s"  # those who wait may hold a thread for twenty
     attack.saw(bought, *answers)

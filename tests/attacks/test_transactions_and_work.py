@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+from django.conf import settings as site
 from django.contrib.auth.models import Group
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, connections, transaction
@@ -12,8 +13,9 @@ from django.urls import path
 
 from billing.selectors import credit_notes
 from tests.attacks import shop
-from tests.attacks.score import Attack
+from tests.attacks.score import NETWORK, Attack
 from tests.x402.buyer import receipt_of, terms_of
+from tests.x402.chain_tools import LocalChain
 from x402.models import Payment
 from x402.paywall import InsideTransaction, requires_payment
 from x402.services.streaming import StreamCut
@@ -46,6 +48,15 @@ def uses_the_database(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ok": True})
 
 
+@requires_payment(price=2_000, settle="after")
+def empties_its_payer(request: HttpRequest) -> HttpResponse:
+    """While it works, whoever pays for it moves the money away."""
+    shop.runs[request.x402.payment_id] += 1
+    Group.objects.create(name=request.x402.payment_id)
+    LocalChain(site.LOA["NETWORKS"][NETWORK]["rpc_urls"][0]).mint(request.x402.payer, 0)
+    return JsonResponse({"done": True})
+
+
 @transaction.atomic
 def surrounded(request: HttpRequest) -> HttpResponse:
     return uses_the_database(request)
@@ -56,6 +67,7 @@ urlpatterns = [
     path("fails", writes_and_fails),
     path("breaks", breaks_its_transaction),
     path("database", uses_the_database),
+    path("emptied", empties_its_payer),
     path("surrounded", surrounded),
 ]
 
@@ -96,6 +108,21 @@ def test_the_payment_survives_an_error_in_the_handler_and_its_effects_do_not(
     [note] = credit_notes.notes_of(buyer.address)
     assert (note.kind, note.amount, note.expires_at) == ("owed", 2_000, None)
     attack.saw(failed, retried)
+
+
+@pytest.mark.attacks("15 effects of unpaid work")
+def test_what_work_did_is_undone_when_its_payer_can_no_longer_pay(attack: Attack) -> None:
+    buyer = attack.buyer()
+    header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/emptied")))}
+
+    answer = buyer.ask("/emptied", headers=header)
+
+    payment = Payment.objects.get(payer=buyer.address.lower())
+    assert (answer.status_code, answer.json()["code"]) == (402, "insufficient_funds")
+    assert "done" not in answer.json()
+    assert (payment.state, payment.work, payment.transaction_hash) == ("verified", "failed", "")
+    assert not Group.objects.filter(name=payment.pk).exists()
+    attack.saw(answer)
 
 
 @pytest.mark.attacks("R7 a transaction around the payment")

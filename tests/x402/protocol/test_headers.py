@@ -145,11 +145,11 @@ def test_the_size_is_checked_before_anything_is_decoded():
 )
 def test_a_bomb_is_refused_in_under_ten_milliseconds(bomb):
     elapsed = []
-    for _ in range(3):  # the best of three, since the machine has other work too
-        started = time.perf_counter()
+    for _ in range(5):  # the best of five, on this thread's own clock: the machine has other work too
+        started = time.thread_time()
         with pytest.raises(MalformedPayment):
             read(x_payment=bomb)
-        elapsed.append(time.perf_counter() - started)
+        elapsed.append(time.thread_time() - started)
 
     assert min(elapsed) < 0.010
 

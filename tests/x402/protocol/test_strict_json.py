@@ -166,11 +166,11 @@ BOMBS += [b"[" * 40 + b'"' + b'\\"' * 32_000, b"[]" * 20 + b'"\\' * 20_000, b'"'
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_body_sized_bomb_is_refused_in_under_ten_milliseconds(bomb):
     elapsed = []
-    for _ in range(3):  # the best of three, since the machine has other work too
-        started = time.perf_counter()
+    for _ in range(5):  # the best of five, on this thread's own clock: the machine has other work too
+        started = time.thread_time()
         with pytest.raises(InvalidJson):
             parsed(bomb)
-        elapsed.append(time.perf_counter() - started)
+        elapsed.append(time.thread_time() - started)
 
     assert min(elapsed) < 0.010
 
