@@ -13,14 +13,13 @@ from billing.locks.fencing import fence_keys
 from billing.models import Approval, BulkDecision, WebhookDelivery
 from billing.services import bulk_decisions, dead_letters, fence
 from billing.services.bulk_decisions import Selection
-from billing.services.finalize_drain import drain_finalize
 from loa_site.roles import FINANCE, OPERATOR, SUPPORT
 from outbound.breaker_state import settlement_breaker
 from outbound.redis_scripts import redis_client
 from tests.admin.staff import browser_of, confirm, member
 from tests.admin.staff_rows import a_delivery
-from tests.billing.dead_letters.test_finalize_drain import deferred, letter_of, make_due
-from tests.factories import ledger
+from tests.billing.dead_letters.test_finalize_drain import deferred, letter_of
+from tests.factories import ledger, queues
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,10 +31,9 @@ def payment_table(django_db_setup: None) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_queues(transactional_db: None) -> Iterator[None]:
-    put_away = "UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id"
-    ledger.rows(put_away)
+    queues.empty()
     yield
-    ledger.rows(put_away)
+    queues.empty()
 
 
 def write_letter() -> str:
@@ -118,7 +116,8 @@ def test_an_act_on_a_row_that_has_ended_says_why_nothing_was_done():
 
 def test_a_decision_about_all_letters_is_carried_out_by_a_worker_and_asked_once():
     letters = [write_letter() for _ in range(30)]
-    client = browser_of(member(FINANCE))
+    asker = member(FINANCE)
+    client = browser_of(asker)
     listed = client.get(reverse("admin:billing_deadletter_changelist") + "?queue=settlement&state=pending")
     assert "Void all of them" in listed.content.decode()
     page = reverse("admin:billing_deadletter_bulk", args=["settlement", "pending", "void"])
@@ -126,8 +125,7 @@ def test_a_decision_about_all_letters_is_carried_out_by_a_worker_and_asked_once(
 
     confirm(client, page, times=2)
 
-    decision = BulkDecision.objects.order_by("-id").first()
-    assert BulkDecision.objects.filter(asked_by=decision.asked_by).count() == 1
+    decision = BulkDecision.objects.get(asked_by=asker.username)
     assert {dead_letters.letter_of(one).state for one in letters} == {"pending"}
     bulk_decisions.run_open()
     decision.refresh_from_db()
@@ -148,7 +146,8 @@ def test_a_hundred_thousand_letters_are_decided_about_in_parts_while_the_page_an
         many,
     )
     page = reverse("admin:billing_deadletter_bulk", args=["settlement", "poisoned", "void"])
-    client = browser_of(member(FINANCE))
+    asker = member(FINANCE)
+    client = browser_of(asker)
     selection = Selection("settlement", "poisoned")
     assert bulk_decisions.count_of(selection) == many
 
@@ -158,7 +157,7 @@ def test_a_hundred_thousand_letters_are_decided_about_in_parts_while_the_page_an
     while BulkDecision.objects.filter(finished_at=None).exists():
         bulk_decisions.run_open()
     assert bulk_decisions.count_of(selection) == 0
-    assert BulkDecision.objects.order_by("-id").first().decided == many
+    assert BulkDecision.objects.get(asked_by=asker.username).decided == many
 
 
 def test_the_fence_is_reset_by_two_people_and_not_by_one():
@@ -166,7 +165,7 @@ def test_the_fence_is_reset_by_two_people_and_not_by_one():
     keys, client = fence_keys(0), redis_client()
     client.set(keys.last_accepted, "abc")
     [said] = confirm(browser_of(maker), act_page("stream", 0, "fence-reset"))
-    approval = Approval.objects.order_by("-id").first()
+    approval = Approval.objects.get(maker=maker.username)
     assert said.startswith(approval.id)
 
     [alone] = confirm(browser_of(maker), act_page("approval", approval.id, "agree"))
@@ -181,13 +180,11 @@ def test_the_fence_is_reset_by_two_people_and_not_by_one():
 
 def test_a_booking_that_failed_is_given_back_by_two_people_and_its_letter_ends():
     call = deferred()
-    for _ in range(5):
-        make_due()
-        drain_finalize()
+    queues.work_off()
     letter, maker, checker = letter_of(call), member(FINANCE), member(FINANCE)
     assert letter.state == "poisoned"
     confirm(browser_of(maker), act_page("deadletter", letter.id, "give-back"), reason="the work cost nothing")
-    approval = Approval.objects.order_by("-id").first()
+    approval = Approval.objects.get(maker=maker.username)
 
     confirm(browser_of(checker), act_page("approval", approval.id, "agree"))
 

@@ -31,7 +31,9 @@ def test_payers_prices_and_latency_are_those_of_the_day():
     )
     Payment.objects.filter(pk=earlier.pk).update(created_at=timezone.now() - timedelta(days=2))
     now = timezone.now()
-    Payment.objects.filter(pk=first.payment.pk).update(settled_at=first.payment.created_at + timedelta(seconds=2))
+    for seconds, book in ((2, first), (1, second)):
+        settled_at = book.payment.created_at + timedelta(seconds=seconds)
+        Payment.objects.filter(pk=book.payment.pk).update(settled_at=settled_at)
 
     day = trends(now)
 

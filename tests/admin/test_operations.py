@@ -1,11 +1,13 @@
 """The page of what runs now: it opens whatever is down, and says what waits and for how long."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from billing.services import dead_letters
-from tests.factories import ledger
+from tests.factories import ledger, queues
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,7 +20,7 @@ def text_of(client: Client) -> str:
 
 
 def test_it_shows_circuits_queues_their_oldest_and_the_fence(staff: Client):
-    ledger.rows("UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id")
+    queues.empty()
     letter_id = dead_letters.enqueue(
         queue="finalize", subject_id=ledger.unique("ent"), reason="x", payload={"schema_version": 1}
     )
@@ -32,7 +34,7 @@ def test_it_shows_circuits_queues_their_oldest_and_the_fence(staff: Client):
 
     assert "dead letters: finalize" in text
     assert "1 waiting, 0 due, 0 poisoned, 0 parked" in text
-    assert " 90 s" in text or ">90 s" in text or ">91 s" in text
+    assert re.search(r"[ >](9\d|1[0-5]\d) s", text)  # a minute and a half, and however long the page took
     for word in ("settlement", "CLOSED", "stream billing:dlq", "Messages to workers", "stream 0"):
         assert word in text, word
 
@@ -46,7 +48,7 @@ def test_it_opens_without_redis(staff: Client, settings):
 
 
 def test_a_parked_letter_is_counted_and_never_tried(staff: Client):
-    ledger.rows("UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id")
+    queues.empty()
     dead_letters.enqueue(queue="finalize", subject_id=ledger.unique("ent"), reason="x", payload={"schema_version": 9})
     ledger.rows("UPDATE billing.dead_letter SET next_retry_at = clock_timestamp() WHERE state = 'pending' RETURNING id")
 

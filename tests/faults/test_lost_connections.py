@@ -153,7 +153,7 @@ def test_backends_terminated_all_the_time_lose_and_double_nothing(own_ledger: Ow
     for thread in (killer, *workers):
         thread.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(200)
     is_over.set()
     killer.join()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.conf import settings as site
 from django.db import connection
 
 from billing import tasks
@@ -31,8 +32,8 @@ from billing.services.finalize_drain import drain_finalize, finalize_breaker
 from billing.services.settlements import book_settlements
 from telemetry.configuration import loa
 from telemetry.identifiers import new_id
-from tests.billing.dead_letters.test_finalize_drain import deferred, letter_of, make_due, repair, spoil
-from tests.factories import ledger
+from tests.billing.dead_letters.test_finalize_drain import deferred, letter_of, repair, spoil
+from tests.factories import ledger, queues
 from tests.factories.ledger import PaidCall
 from tests.suite_report import percentile
 from tests.workers.task_process import ROOT
@@ -55,12 +56,9 @@ def payment_table(django_db_setup: None) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_queues(transactional_db: None) -> Iterator[None]:
-    put_away = "UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id"
-    ledger.rows(put_away)
-    finalize_breaker.force_close()
+    queues.empty()
     yield
-    ledger.rows(put_away)
-    finalize_breaker.force_close()
+    queues.empty()
 
 
 def backlog(count: int) -> list[PaidCall]:
@@ -115,7 +113,7 @@ def test_a_backlog_is_drained_at_the_configured_pace_and_new_payments_go_on(sett
     account_id = ledger.prepaid_account(1_000_000)
     is_draining, latencies, booked = threading.Event(), [], []
     is_draining.set()
-    make_due()
+    queues.make_due()
 
     def drain() -> None:
         while is_draining.is_set():
@@ -125,16 +123,19 @@ def test_a_backlog_is_drained_at_the_configured_pace_and_new_payments_go_on(sett
                 time.sleep(0.05)
         connection.close()
 
-    def pay() -> None:
-        facts = {"account_id": account_id, "correlation_id": "quo_new"}
+    def pay() -> float:
+        began, entry_id, facts = time.perf_counter(), new_id("ent"), {"account_id": account_id, "correlation_id": "q"}
+        reservations.reserve(entry_id=entry_id, amount_micro_usd=10, **facts)
+        reservations.commit(entry_id=entry_id, held_micro_usd=10, cost_micro_usd=10, **facts)
+        return time.perf_counter() - began
+
+    def keep_paying() -> None:
         while is_draining.is_set():
-            began, entry_id = time.perf_counter(), new_id("ent")
-            reservations.reserve(entry_id=entry_id, amount_micro_usd=10, **facts)
-            reservations.commit(entry_id=entry_id, held_micro_usd=10, cost_micro_usd=10, **facts)
-            latencies.append(time.perf_counter() - began)
+            latencies.append(pay())
         connection.close()
 
-    threads = [threading.Thread(target=work) for work in (drain, drain, pay)]
+    calm = [pay() for _ in range(20)]
+    threads = [threading.Thread(target=work) for work in (drain, drain, keep_paying)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -146,9 +147,9 @@ def test_a_backlog_is_drained_at_the_configured_pace_and_new_payments_go_on(sett
         thread.join()
 
     assert sum(booked) == LETTERS
-    assert sum(booked) / seconds <= pace * 1.5  # the first second's bucket is full at the start
-    assert len(latencies) > seconds  # several new payments a second, all the while
-    assert percentile(latencies, 95) < 2.0
+    assert sum(booked) <= pace * (seconds + 1.5)  # the first second's bucket is full at the start
+    assert len(latencies) > LETTERS / 50  # new payments all the while
+    assert percentile(latencies, 50) < 30 * percentile(calm, 95)  # with two drains and this test on the same cores
     assert states_of(calls) == {"FINALIZE_ACKED"}
     assert {tuple(ledger.notes_of(call.wallet)) for call in calls[:50]} == {(("change", HELD - COST, HELD - COST),)}
     assert pending_risk() == 0
@@ -164,7 +165,7 @@ def test_with_the_default_limit_new_reserves_are_refused_and_admitted_again_as_i
 
     with pytest.raises(PendingRiskCap) as refusal:
         reservations.reserve(entry_id=new_id("ent"), **reserve)
-    make_due()
+    queues.make_due()
     while pending_risk() >= limit:
         drain_finalize(limit=5)
 
@@ -181,7 +182,7 @@ def test_an_outage_of_ten_minutes_poisons_nothing_and_counts_no_attempt() -> Non
     tried = 0
     try:
         for round_number in range(120):  # a run every five seconds; the circuit lets one through every thirty
-            make_due()
+            queues.make_due()
             if round_number % 6 == 5:
                 finalize_breaker.force_close()
             tried += drain_finalize().paused
@@ -192,8 +193,7 @@ def test_an_outage_of_ten_minutes_poisons_nothing_and_counts_no_attempt() -> Non
     assert tried > 0
     assert {(letter.state, letter.attempt) for letter in letters} == {("pending", 0)}
     finalize_breaker.force_close()
-    make_due()
-    assert drain_finalize().booked == 20
+    assert queues.work_off().booked == 20
     assert states_of(calls) == {"FINALIZE_ACKED"}
 
 
@@ -201,9 +201,7 @@ def test_a_poisoned_letter_among_a_hundred_keeps_none_of_the_others() -> None:
     calls = backlog(99)
     bad = deferred()
     spoil(bad)
-    for _ in range(5):
-        make_due()
-        drain_finalize()
+    queues.work_off()
 
     assert states_of(calls) == {"FINALIZE_ACKED"}
     assert (letter_of(bad).state, letter_of(bad).attempt) == ("poisoned", 5)
@@ -217,13 +215,12 @@ def test_a_broker_that_is_down_costs_the_request_little_and_the_sweep_finds_the_
     child = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
 
     facts = json.loads(child.stdout.splitlines()[-1])
-    assert facts["seconds"] < 3
+    assert facts["seconds"] < 15  # two tries to connect, not the minutes of a client that waits for its broker
     ledger.rows(
         'UPDATE billing.dead_letter SET payload = payload || \'{"cost_micro_usdc": "700"}\' WHERE id = %s RETURNING id',
         facts["letter"],
     )
-    make_due()
-    tasks.drain_finalize()
+    assert queues.work_off().booked == 1
     assert dead_letters.letter_of(facts["letter"]).state == "done"
     assert ledger.notes_of(facts["wallet"]) == [("change", 1_300, 1_300)]
 
@@ -231,17 +228,16 @@ def test_a_broker_that_is_down_costs_the_request_little_and_the_sweep_finds_the_
 def test_two_beats_make_every_sweep_run_twice_and_have_one_effect(tmp_path: Path) -> None:
     call = deferred()
     repair(call)
-    make_due()
+    queues.make_due()
     beats, logs = [], [tmp_path / f"beat-{number}.log" for number in range(2)]
     for number in range(2):
         command = [sys.executable, "-m", "celery", "-A", "loa_site.celery", "beat", "--loglevel", "warning"]
         command += ["--schedule", str(tmp_path / f"schedule-{number}"), "--pidfile", ""]
         with logs[number].open("wb") as log:
             beats.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log))
-    client = redis.Redis.from_url(loa("REDIS_URL"))
-    client.delete("default")
+    client = redis.Redis.from_url(site.CELERY_BROKER_URL)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 200
         while messages_of(client, "billing.drain_finalize") < 2:
             assert time.monotonic() < deadline, [log.read_text()[-2000:] for log in logs]
             time.sleep(0.2)

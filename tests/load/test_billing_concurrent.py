@@ -17,8 +17,8 @@ from billing.services.finalize_drain import drain_finalize
 from outbound.breaker import State
 from outbound.breaker_state import settlement_breaker
 from telemetry.identifiers import new_id
-from tests.billing.dead_letters.test_finalize_drain import make_due, repair
-from tests.factories import ledger
+from tests.billing.dead_letters.test_finalize_drain import repair
+from tests.factories import ledger, queues
 from tests.factories.ledger import PaidCall
 from tests.faults.facilitator_proxy import FacilitatorProxy
 from tests.load.measuring import Measured, at_once
@@ -45,10 +45,9 @@ REFUSED_COST = 2**63 - 1
 
 @pytest.fixture(autouse=True)
 def _no_letters() -> Iterator[None]:
-    put_away = "UPDATE billing.dead_letter SET state = 'done' WHERE state IN ('pending', 'poisoned') RETURNING id"
-    ledger.rows(put_away)
+    queues.empty()
     yield
-    ledger.rows(put_away)
+    queues.empty()
 
 
 def test_fifty_reserve_and_commit_flows_at_once_all_complete(scenario: Scenario) -> None:
@@ -97,12 +96,11 @@ def test_fifty_with_five_failures_leave_five_letters_whose_risk_is_capped_until_
         assert len(dead_letters.list_letters(queue="finalize")) == FAILURES
         with pytest.raises(PendingRiskCap):
             reservations.reserve(entry_id=new_id("ent"), **reserve)
-        make_due()
+        queues.make_due()
         assert drain_finalize().refused == FAILURES
         for call in calls[:FAILURES]:
             repair(call)
-        make_due()
-        assert drain_finalize().booked == FAILURES
+        assert queues.work_off().booked == FAILURES
         assert pending_risk() == 0
         reservations.reserve(entry_id=new_id("ent"), **reserve)
         assert {ledger.entry_state(call.entry_id) for call in calls} == {"FINALIZE_ACKED"}
