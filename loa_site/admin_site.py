@@ -40,11 +40,13 @@ class LoaAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages of the site beside those of the apps' rows."""
+        from accounts.admin.security_keys import security_keys_view
         from accounts.admin.sign_in import second_factor_view
         from loa_site import dashboard, operations  # the apps' admin modules register with this class, so it is first
 
         return [
             path("second-factor/", never_cache(csrf_protect(second_factor_view)), name="second_factor"),
+            path("security-keys/", never_cache(csrf_protect(security_keys_view)), name="security_keys"),
             path("dashboard/", self.admin_view(dashboard.dashboard_view), name="dashboard"),
             path("operations/", self.admin_view(operations.operations_view), name="operations"),
             path("circuits/<slug:name>/<slug:act>/", self.admin_view(operations.circuit_view), name="circuit"),

@@ -17,7 +17,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import throttles
-from accounts.services import second_factor, staff_sign_in
+from accounts.services import second_factor, security_keys, staff_sign_in
+from accounts.services.security_keys import Asked, SecurityKeyRefused
 from accounts.services.staff_sign_in import Attempt
 
 # Their own pages would show secrets and let staff hand themselves codes.
@@ -54,6 +55,12 @@ class CodeForm(forms.Form):
         return str(self.cleaned_data["code"]).replace(" ", "").lower()
 
 
+class KeyForm(forms.Form):
+    """What a security key answered, as the page's script wrote it down."""
+
+    answer = forms.CharField(max_length=security_keys.ANSWER_LENGTH_MAX, widget=forms.HiddenInput)
+
+
 def require_unlocked(attempt: Attempt) -> None:
     """Refuse while the name is locked, without looking at what was typed. Raises forms.ValidationError."""
     wait = staff_sign_in.locked_for(attempt)
@@ -64,11 +71,11 @@ def require_unlocked(attempt: Attempt) -> None:
 
 def second_factor_view(request: HttpRequest) -> HttpResponse:
     """Ask for a code, or help somebody who has no second factor yet to make one."""
-    user = request.user
-    if not isinstance(user, User) or not (user.is_active and user.is_staff):
+    user = staff_of(request)
+    if user is None:
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     is_made = second_factor.has_one(user)
-    form = CodeForm(request.POST or None)
+    form = (KeyForm if "answer" in request.POST else CodeForm)(request.POST or None)
     if request.method == "POST" and form.is_valid():
         answer = _check(request, user, form=form, is_made=is_made)
         if answer is not None:
@@ -76,9 +83,11 @@ def second_factor_view(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Second factor",
-        "form": form,
+        "form": form if isinstance(form, CodeForm) else CodeForm(),
+        "key_errors": [one for errors in form.errors.values() for one in errors] if isinstance(form, KeyForm) else [],
         "is_made": is_made,
         "is_verified": bool(getattr(user, "otp_device", None)),
+        "key_options": _key_options(request, user),
         "next": request.GET.get("next", ""),
     }
     if not is_made:
@@ -87,14 +96,34 @@ def second_factor_view(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/second_factor.html", context)
 
 
-def _check(request: HttpRequest, user: User, *, form: CodeForm, is_made: bool) -> HttpResponse | None:
-    """Where to go with a right code; None, and an error on the form, with a wrong one."""
+def staff_of(request: HttpRequest) -> User | None:
+    """The member of staff who gave their password in this session."""
+    user = request.user
+    return user if isinstance(user, User) and user.is_active and user.is_staff else None
+
+
+def asked_of(request: HttpRequest, user: User) -> Asked:
+    """Whom a key is asked for: this person in this session."""
+    return Asked(user, request.session.session_key or "")
+
+
+def _key_options(request: HttpRequest, user: User) -> str:
+    """What the browser needs to ask one of the user's keys; empty when they have none, or none works here."""
+    if not security_keys.are_offered() or not security_keys.keys_of(user):
+        return ""
+    return security_keys.options_to_sign_in(asked_of(request, user))
+
+
+def _check(request: HttpRequest, user: User, *, form: CodeForm | KeyForm, is_made: bool) -> HttpResponse | None:
+    """Where to go with a right code or key; None, and an error on the form, with a wrong one."""
     attempt = Attempt(user.get_username(), throttles.address_of(request))
     try:
         require_unlocked(attempt)
     except forms.ValidationError as locked:
-        form.add_error("code", locked)
+        form.add_error("code" if isinstance(form, CodeForm) else None, locked)
         return None
+    if isinstance(form, KeyForm):
+        return _check_key(request, user, form=form, attempt=attempt)
     code = form.cleaned_data["code"]
     made = None if is_made else second_factor.confirm(user, code)
     device = second_factor.verify(user, code) if is_made else made and made[0]
@@ -106,6 +135,17 @@ def _check(request: HttpRequest, user: User, *, form: CodeForm, is_made: bool) -
     if made:
         context = {**admin.site.each_context(request), "title": "Your recovery codes", "codes": made[1]}
         return TemplateResponse(request, "admin/recovery_codes.html", context)
+    return HttpResponseRedirect(_next_of(request))
+
+
+def _check_key(request: HttpRequest, user: User, *, form: KeyForm, attempt: Attempt) -> HttpResponse | None:
+    try:
+        key = security_keys.verify(asked_of(request, user), form.cleaned_data["answer"])
+    except SecurityKeyRefused as refused:
+        staff_sign_in.record_failure(attempt, step="key")
+        form.add_error(None, refused.detail)
+        return None
+    remember_device(request, key)
     return HttpResponseRedirect(_next_of(request))
 
 

@@ -4,6 +4,7 @@ from accounts.models.access import AllowlistEntry, FeatureFlag
 from accounts.models.account import Account, Wallet
 from accounts.models.api_key import ApiKey, ApiKeyUse
 from accounts.models.audit_event import AuditEvent
+from accounts.models.security_key import SecurityKey
 from accounts.models.session import Session, UsedNonce
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ApiKeyUse",
     "AuditEvent",
     "FeatureFlag",
+    "SecurityKey",
     "Session",
     "UsedNonce",
     "Wallet",

@@ -1,4 +1,4 @@
-"""The second factor of staff: a code from an app that holds a secret (RFC 6238), and ten codes for when it is lost.
+"""The second factor of staff: a code from an app that holds a secret (RFC 6238) or a security key, and recovery codes.
 
 It is required everywhere but on a developer's machine, where it is offered. A password alone then opens nothing: the
 first page after it asks for a code, or lets somebody who has no second factor yet make one. Whoever lost phone and
@@ -15,6 +15,7 @@ from django.db import transaction
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.models import SecurityKey
 from accounts.services import audit
 from telemetry.configuration import loa
 
@@ -56,8 +57,20 @@ def is_satisfied(user: User | AnonymousUser) -> bool:
 
 
 def has_one(user: User) -> bool:
-    """Whether a user finished making a second factor."""
+    """Whether a user finished making a second factor: an app or a key."""
+    return has_app(user) or SecurityKey.objects.filter(user=user, confirmed=True).exists()
+
+
+def has_app(user: User) -> bool:
+    """Whether a user has an app that shows codes."""
     return bool(TOTPDevice.objects.filter(user=user, confirmed=True).exists())
+
+
+def recovery_codes_beside_a_key(user: User) -> list[str]:
+    """Ten codes for somebody whose first factor is a key; none when they were given codes before."""
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        return [] if StaticDevice.objects.filter(user=user).exists() else _new_codes(user)
 
 
 def begin(user: User) -> Enrolment:
@@ -106,7 +119,8 @@ def verify(user: User, code: str) -> Device | None:
 def remove(user: User, *, by: str, reason: str) -> int:
     """Forget a user's second factor and recovery codes, so that they make a new one; how many devices."""
     with transaction.atomic():
-        count: int = sum(model.objects.filter(user=user).delete()[0] for model in (TOTPDevice, StaticDevice))
+        devices = (TOTPDevice, StaticDevice, SecurityKey)
+        count: int = sum(model.objects.filter(user=user).delete()[0] for model in devices)
         audit.record(by, action="staff.second_factor_removed", subject=user.get_username(), reason=reason)
     return count
 
