@@ -100,16 +100,6 @@ scale: setup ## more nodes on this machine, measured, and more machines, simulat
 pooler: setup ## parts of the test suite through PgBouncer in transaction mode; ARGS="tests/billing -x" names others
 	@LOA_WAIT_SECONDS=8 $(PYTHON) -m tests.scale.pooled $(ARGS)
 
-lighthouse: setup ## Lighthouse on the waitlist and the first page: 95 or more in all four
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm ci --prefix tests/browser/lighthouse --ignore-scripts --no-audit --no-fund --loglevel=error
-	@$(PYTHON) -m loa_site.local test tests/browser/test_lighthouse.py -q $(ARGS)
-
-scale: setup ## more nodes on this machine, measured, and more machines, simulated; NODES=1,2,4, ARGS="--seconds 20"
-	@$(PYTHON) -m tests.scale --nodes $(or $(NODES),1,2,4) $(ARGS)
-
-pooler: setup ## parts of the test suite through PgBouncer in transaction mode; ARGS="tests/billing -x" names others
-	@LOA_WAIT_SECONDS=8 $(PYTHON) -m tests.scale.pooled $(ARGS)
-
 bench: setup ## our figures beside the peers'; ONLY=ledger or ONLY=x402 for one part
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 

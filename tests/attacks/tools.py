@@ -106,8 +106,8 @@ def submit_as_stranger(chain: LocalChain, *headers: str) -> str:
     return transaction_hash
 
 
-def cancel(chain: LocalChain, buyer: Buyer, header: str) -> str:
-    """The payer withdraws its authorization on the chain."""
+def cancel(chain: LocalChain, buyer: Buyer, header: str, *, carrier: str = "") -> str:
+    """The payer withdraws its authorization on the chain; `carrier` is the key of who sends it there."""
     nonce = signed(header)["authorization"]["nonce"]
     made = Account.sign_typed_data(
         buyer.private_key,
@@ -130,7 +130,7 @@ def cancel(chain: LocalChain, buyer: Buyer, header: str) -> str:
             f"{made.s:064x}",
         )
     )
-    return chain.send_from(stranger(), contracts.USDC_ADDRESS, "0x" + data)
+    return chain.send_from(carrier or stranger(), contracts.USDC_ADDRESS, "0x" + data)
 
 
 def rebuilt(

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,17 @@ class PostgresPair:
     database: str
 
     @classmethod
-    def start(cls, folder: Path, *, is_synchronous: bool) -> "PostgresPair":
-        """A primary with durable settings and a migrated database, and a replica that streams from it."""
+    def start(
+        cls, folder: Path, *, is_synchronous: bool, migrate: Callable[[Postgres, str], None] | None = None
+    ) -> "PostgresPair":
+        """A primary with durable settings and a migrated database, and a replica that streams from it.
+
+        `migrate` makes the database, where there is a quicker way than running all migrations.
+        """
         folder.chmod(0o755)
         primary = Postgres(folder / "primary", ports.free_port(), passwords=dict.fromkeys(ROLES, PASSWORD))
         primary.start()
-        variables = {**os.environ, "DJANGO_SETTINGS_MODULE": "loa_site.settings.test"}
-        template = databases.ensure_template(primary, variables)
-        primary.create_database("paired", template=template)
+        (migrate or migrate_anew)(primary, "paired")
         pair = cls(primary, _copy(primary, folder / "replica"), "paired")
         pair.replica.start()
         if is_synchronous:
@@ -81,14 +85,36 @@ class PostgresPair:
             connection.execute("SELECT pg_promote(true, 20)")
         self.replica.stop()
         self.replica.port = self.primary.port
-        _start_when_free(self.replica)
+        start_when_free(self.replica)
+
+    def follow_anew(self, folder: Path) -> None:
+        """After a failover: a new replica of the server that serves now, for which its commits wait from then on."""
+        _remove(self.primary)
+        self.primary, self.replica = self.replica, _copy(self.replica, folder)
+        self.replica.start()
+        with self.primary.connect() as connection:
+            connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{REPLICA_NAME}'")
+            connection.execute("SELECT pg_reload_conf()")
+        self.await_streaming()
+
+    def restart_primary(self, *, crashes: bool) -> None:
+        """Let the primary end in order, or without any warning, and start it again."""
+        if crashes and self.primary.record is not None:
+            os.killpg(self.primary.record.pid, signal.SIGKILL)
+        self.primary.stop()
+        start_when_free(self.primary)
 
     def stop(self) -> None:
         """End both."""
         for server in (self.replica, self.primary):
             server.stop()
-            home = postgres.reachable_home(server.folder, account=postgres.unprivileged_account())
-            shutil.rmtree(home, ignore_errors=True)
+            _remove(server)
+
+
+def migrate_anew(server: Postgres, name: str) -> None:
+    """A database with all migrations run."""
+    variables = {**os.environ, "DJANGO_SETTINGS_MODULE": "loa_site.settings.test"}
+    server.create_database(name, template=databases.ensure_template(server, variables))
 
 
 class Replica(Postgres):
@@ -96,6 +122,12 @@ class Replica(Postgres):
 
     def _create_roles(self) -> None:
         """Nothing to make."""
+
+
+def _remove(server: Postgres) -> None:
+    """Forget the data of a server that has ended."""
+    home = postgres.reachable_home(server.folder, account=postgres.unprivileged_account())
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _copy(primary: Postgres, folder: Path) -> Replica:
@@ -113,7 +145,8 @@ def _copy(primary: Postgres, folder: Path) -> Replica:
     return Replica(folder, ports.free_port(), passwords=dict(primary.passwords))
 
 
-def _start_when_free(server: Postgres) -> None:
+def start_when_free(server: Postgres) -> None:
+    """Start a server on the port of one that was killed."""
     deadline = time.monotonic() + 20
     while True:
         try:

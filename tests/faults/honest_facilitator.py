@@ -22,8 +22,9 @@ RECEIPT_SECONDS = 20
 class HonestFacilitator:
     """Speaks the official HTTP interface in the versions given. Use as a context manager."""
 
-    def __init__(self, chain: LocalChain, *, versions: tuple[int, ...] = (1, 2)) -> None:
+    def __init__(self, chain: LocalChain, *, versions: tuple[int, ...] = (1, 2), follows_pending: bool = False) -> None:
         self._chain = chain
+        self._nonce_at = "pending" if follows_pending else "latest"
         self._versions = versions
         self._key = "0x" + secrets.token_hex(32)
         self._lock = threading.Lock()
@@ -91,11 +92,15 @@ class HonestFacilitator:
         )
         with self._lock:
             sent = self._chain.send_from(
-                self._key, contracts.USDC_ADDRESS, "0x" + tokens.transfer_with_authorization(authorization).hex()
+                self._key,
+                contracts.USDC_ADDRESS,
+                "0x" + tokens.transfer_with_authorization(authorization).hex(),
+                nonce_at=self._nonce_at,
             )
         deadline = time.monotonic() + RECEIPT_SECONDS
         while (receipt := self._chain.call("eth_getTransactionReceipt", sent)) is None:
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                return {"success": False, "errorReason": "not_mined", "transaction": sent, "network": network}
             time.sleep(0.02)
         if receipt["status"] != "0x1":
             return {"success": False, "errorReason": "transaction_failed", "transaction": sent, "network": network}

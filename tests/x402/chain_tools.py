@@ -54,11 +54,14 @@ class LocalChain:
             time.sleep(0.01)
         return transaction_hash
 
-    def send_from(self, private_key: str, to: str, data: str) -> str:
-        """Send a transaction of someone else than our relayer; its hash. The account gets gas money first."""
+    def send_from(self, private_key: str, to: str, data: str, *, nonce_at: str = "latest") -> str:
+        """Send a transaction of someone else than our relayer; its hash. The account gets gas money first.
+
+        With `nonce_at="pending"` it comes after what the account has sent and no block has taken yet.
+        """
         account = Account.from_key(private_key)
         self.call("anvil_setBalance", account.address, hex(10**18))
-        nonce = int(self.call("eth_getTransactionCount", account.address, "latest"), 16)
+        nonce = int(self.call("eth_getTransactionCount", account.address, nonce_at), 16)
         signed = account.sign_transaction(
             {
                 "chainId": 84532,
