@@ -5,6 +5,7 @@ The ledger knows a refund by its id alone; who signs it and what the chain shows
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from billing.domain import posting_rules
 from billing.domain.journal import Journal, JournalKind, NoteSpend, Result, Transition
@@ -111,6 +112,52 @@ def fail_refund(
             metadata={"refund_id": refund_id},
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LostRefund:
+    """A refund that the chain shows and the ledger forgot: one Transfer log. Units: MicroUSDC."""
+
+    refund_id: str
+    wallet: str
+    denomination: str
+    paid_from: str
+    amount_micro_usdc: int
+    tx_hash: str
+    log_index: int
+
+
+def book_lost_refund(lost: LostRefund) -> Result:
+    """Book the whole of a refund that was paid before this database was put back: off the notes, and out of the float.
+
+    Both journals stand or fall together. Asks for no recovery to be over: this is how one is ended. Raises
+    InsufficientFunds when the wallet's refundable notes cannot pay all of it, ApprovalRequired above its daily limit.
+    Source: rules R4, R10.
+    """
+    facts = {"refund_id": lost.refund_id, "tx_hash": lost.tx_hash, "log_index": lost.log_index}
+    owner = lost.wallet.lower()
+    started = Journal(
+        kind=JournalKind.CREDIT_NOTE_REFUND_STARTED,
+        key=f"refund:{lost.refund_id}",
+        postings=posting_rules.credit_note_refund_started(
+            denomination=lost.denomination, wallet=owner, amount=lost.amount_micro_usdc
+        ),
+        notes_spent=(
+            NoteSpend(wallet=owner, amount=lost.amount_micro_usdc, spend_id=lost.refund_id, reason="refunded"),
+        ),
+        metadata=facts | {"target": lost.refund_id, "destination": owner},
+        linked=True,
+    )
+    paid = Journal(
+        kind=JournalKind.CREDIT_NOTE_REFUND_PAID,
+        key=f"refund_ended:{lost.refund_id}",
+        postings=posting_rules.credit_note_refund_paid(
+            denomination=lost.denomination, paid_from=lost.paid_from, amount=lost.amount_micro_usdc
+        ),
+        metadata=facts,
+    )
+    _, ended = [require_written(result) for result in append_again_when_stale([started, paid])]
+    return ended
 
 
 def _append(journal: Journal) -> Result:

@@ -45,9 +45,13 @@ class Settler:
         self._is_resting = False
         self._is_idle = threading.Event()
         self._is_idle.set()
+        self._facilitator: Facilitator | None = None
 
     def rest(self, timeout_seconds: float) -> bool:
-        """End the work at hand without lingering and give the key back; whether that was done in time."""
+        """End the work at hand without lingering and give the key back; whether that was done in time.
+
+        What comes after begins anew from the rows and the settings of then.
+        """
         self._is_resting = True
         deadline = time.monotonic() + timeout_seconds
         try:
@@ -55,6 +59,7 @@ class Settler:
                 if time.monotonic() > deadline:
                     return False
                 self._is_idle.wait(REST_LOOK_SECONDS)
+            self._facilitator = None
             return True
         finally:
             self._is_resting = False
@@ -72,28 +77,33 @@ class Settler:
                 self._thread.start()
 
     def _run(self) -> None:
-        facilitator: Facilitator | None = None
         while True:
             self._wanted.wait()
             self._is_idle.clear()
             self._wanted.clear()
             try:
-                facilitator = facilitator or self._facilitator()
+                facilitator = self._facilitator = self._facilitator or self._new_facilitator()
                 self._work(facilitator)
             except RecoveryInProgress:
-                facilitator = None
-                self._pause(ERROR_PAUSE_SECONDS)
+                self._begin_anew()
             except Exception:
-                facilitator = None  # what it remembers may not be what the rows say: begin anew from them
                 log.exception(names.SETTLER_FAILED, network=self._network)
-                self._pause(ERROR_PAUSE_SECONDS)
-                if watch.is_anyone_waiting():
-                    self._wanted.set()
+                self._begin_anew()
             finally:
                 connection.close()
                 self._is_idle.set()
 
-    def _facilitator(self) -> Facilitator:
+    def _begin_anew(self) -> None:
+        """After a moment, from the rows: what the facilitator remembers may not be what they say.
+
+        A wish that came during the pause was cleared by it, so whoever waits is asked for.
+        """
+        self._facilitator = None
+        self._pause(ERROR_PAUSE_SECONDS)
+        if watch.is_anyone_waiting():
+            self._wanted.set()
+
+    def _new_facilitator(self) -> Facilitator:
         if self._retired_key:
             return facilitator_choice.retired_facilitator(self._network, self._retired_key)
         return facilitator_choice.facilitator_for(self._network)
