@@ -90,6 +90,22 @@ def _standbys() -> str | None:
 
 
 @register(Tags.caches)
+def redis_prefix_keeps_keys_together(**_: Any) -> list[CheckMessage]:
+    """On a cluster a script that names several keys needs them in one slot, which a hash tag in the prefix gives."""
+    prefix = loa("REDIS_KEY_PREFIX")
+    opened, closed = prefix.find("{"), prefix.find("}")
+    if loa("REDIS_CLUSTER") and not 0 <= opened < closed - 1:
+        return [
+            Error(
+                f"On a Redis cluster LOA['REDIS_KEY_PREFIX'] {prefix!r} must hold a hash tag.",
+                hint="Set LOA_REDIS_KEY_PREFIX={loa}:, or any other text in braces.",
+                id="billing.E004",
+            )
+        ]
+    return []
+
+
+@register(Tags.caches)
 def redis_prefix_is_plain(**_: Any) -> list[CheckMessage]:
     """A key prefix may hold no spaces or wildcards, or scans and cluster slots go wrong."""
     prefix = loa("REDIS_KEY_PREFIX")

@@ -15,7 +15,8 @@ from billing.services import (
     webhooks,
 )
 from billing.services.anchor_signers import AnchorsNotConfigured
-from billing.services.expire_credit_notes import expire_credit_notes
+from billing.services.expire_credit_notes import SWEEP_MAX, expire_credit_notes
+from billing.services.steps import while_full
 from billing.services.verification import verify_ledger
 from telemetry import names
 from telemetry.crash_points import crash_point
@@ -34,6 +35,8 @@ BEAT_SCHEDULE = {
     "billing-forget-events": {"task": "billing.forget_events", "schedule": 3600.0, "options": {"expires": 3600}},
     "billing-verify": {"task": "billing.verify_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
+RELAY_SECONDS = 5.0  # before what is due is sent, which has a limit of its own
+SWEEP_SECONDS = 20.0  # of each kind of row in one run, below a task's limit; the next run takes the rest
 VERIFY_SECONDS_MAX = 2 * 3600  # ten million postings take minutes; a run that takes hours should be looked at
 
 
@@ -72,15 +75,18 @@ def expire() -> dict[str, int]:
     """Release prepaid holds and book notes whose time is over; how many of each."""
     if recovery.is_under_way():
         return {}
-    return {"released": reservations.release_expired(), "expired": expire_credit_notes()}
+    return {
+        "released": while_full(reservations.release_expired, full=reservations.SWEEP_MAX, seconds=SWEEP_SECONDS),
+        "expired": while_full(expire_credit_notes, full=SWEEP_MAX, seconds=SWEEP_SECONDS),
+    }
 
 
 @shared_task(name="billing.deliver_webhooks")
 def deliver_webhooks() -> dict[str, int]:
     """Write the events of new journals, decide who hears them, and send what is due."""
-    relayed = outbox.relay_journals()
+    relayed = while_full(outbox.relay_journals, full=outbox.JOURNALS_MAX, seconds=RELAY_SECONDS)
     crash_point("events_relayed")
-    addressed = webhooks.address_events()
+    addressed = while_full(webhooks.address_events, full=webhooks.EVENTS_MAX, seconds=RELAY_SECONDS)
     crash_point("events_addressed")
     report = webhooks.deliver_due()
     return {
@@ -101,7 +107,7 @@ def announce_expiring() -> int:
 @shared_task(name="billing.forget_events")
 def forget_events() -> int:
     """Delete events that nobody waits for any more; how many."""
-    return outbox.forget_old()
+    return while_full(outbox.forget_old, full=outbox.FORGOTTEN_MAX, seconds=2 * SWEEP_SECONDS)
 
 
 @shared_task(name="billing.take_anchor")

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
+from outbound import redis_nodes
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
@@ -47,12 +46,8 @@ def redis_client() -> redis.Redis | None:
     with _connections.lock:
         client = _connections.clients.get(url)
         if client is None:
-            client = _connections.clients[url] = redis.Redis.from_url(
-                url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                max_connections=CONNECTIONS_MAX,
-                retry=Retry(NoBackoff(), 0),
+            client = _connections.clients[url] = redis_nodes.connect(
+                url, timeout_seconds=TIMEOUT_SECONDS, connections_max=CONNECTIONS_MAX
             )
     return client
 
@@ -62,7 +57,7 @@ def is_resting() -> bool:
     return time.monotonic() < _connections.resting_until.get(loa("REDIS_URL"), 0.0)
 
 
-def rest(error: redis.RedisError) -> None:
+def rest(error: Exception) -> None:
     """Leave Redis alone for a moment; said once each time."""
     if not is_resting():
         log.warning(names.REDIS_UNAVAILABLE, reason=type(error).__name__)
@@ -81,7 +76,7 @@ def ask(question: Callable[[redis.Redis], Answer]) -> Answer | None:
         return None
     try:
         return question(client)
-    except redis.RedisError as error:
+    except redis_nodes.REFUSALS as error:
         rest(error)
         return None
 

@@ -136,6 +136,7 @@ ListName = Literal[
     "ALCHEMY_SIGNING_KEYS",
 ]
 SecretsName = Literal["QUOTE_KEYS"]
+SwitchName = Literal["REDIS_CLUSTER"]
 
 DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
     # Requests a minute. A bucket not named in the settings keeps its figure from here.
@@ -155,6 +156,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "PUBLIC_ORIGIN": "http://127.0.0.1:8402",
     "REDIS_URL": "",
     "REDIS_KEY_PREFIX": "",
+    "REDIS_CLUSTER": False,  # REDIS_URL is a node of a cluster; the prefix then needs a hash tag, like {loa}:
     "NETWORKS": {},
     "RPC_URL": "",  # with PAY_TO, all that a network Loa knows needs
     "PAY_TO": "",
@@ -265,6 +267,8 @@ def loa(name: TextName) -> str: ...
 def loa(name: NumberName) -> int: ...
 @overload
 def loa(name: ListName) -> Sequence[str]: ...
+@overload
+def loa(name: SwitchName) -> bool: ...
 @overload
 def loa(name: SecretsName) -> Mapping[str, str]: ...
 @overload

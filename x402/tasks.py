@@ -6,8 +6,19 @@ import time
 from celery import shared_task
 
 from billing.services import recovery
+from billing.services.steps import while_full
 from x402.chain.network_settings import networks
-from x402.services import facilitated_settlement, gas, owed_refunds, reconciliation, refunds, settler, sweeps, treasury
+from x402.services import (
+    facilitated_settlement,
+    gas,
+    owed_refunds,
+    reconciliation,
+    refunds,
+    retention,
+    settler,
+    sweeps,
+    treasury,
+)
 from x402.services.facilitator_choice import facilitator_for
 
 RUN_SECONDS = 40.0  # below the soft limit of a task; what is still on its way is followed by the next run
@@ -18,6 +29,7 @@ BEAT_SCHEDULE = {
     "x402-sweep-payments": {"task": "x402.sweep_payments", "schedule": 15.0, "options": {"expires": 15}},
     "x402-reconcile": {"task": "x402.reconcile", "schedule": 600.0, "options": {"expires": 600}},
     "x402-sweep-refunds": {"task": "x402.sweep_refunds", "schedule": 30.0, "options": {"expires": 30}},
+    "x402-forget": {"task": "x402.forget", "schedule": 300.0, "options": {"expires": 300}},
     "x402-watch-gas": {"task": "x402.watch_gas", "schedule": 60.0, "options": {"expires": 60}},
 }
 
@@ -70,6 +82,16 @@ def watch_gas() -> int:
         return 0
     gas.watch_balances()
     return gas.book_spent_gas()
+
+
+@shared_task(name="x402.forget")
+def forget() -> dict[str, int]:
+    """Forget bodies of answers and quotes that are past their time; how many of each."""
+    full, seconds = retention.FORGOTTEN_AT_ONCE, RUN_SECONDS / 2
+    return {
+        "answers": while_full(retention.forget_answers, full=full, seconds=seconds),
+        "quotes": while_full(retention.forget_quotes, full=full, seconds=seconds),
+    }
 
 
 @shared_task(name="x402.sweep_refunds")

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from billing.locks.errors import RedisUnavailable
+from outbound import redis_nodes
 from telemetry.configuration import loa
 
 TIMEOUT_SECONDS = 0.25  # a payment waits no longer for a service it can do without
@@ -24,7 +22,7 @@ TIMEOUT_SECONDS = 0.25  # a payment waits no longer for a service it can do with
 def redis_client() -> Redis | None:
     """This process's client, or None where no Redis is configured. It connects at its first command."""
     url = loa("REDIS_URL")
-    return _client(url, os.getpid()) if url else None
+    return _client(url, os.getpid(), loa("REDIS_CLUSTER")) if url else None
 
 
 @contextmanager
@@ -32,18 +30,12 @@ def unavailable_as_one_error() -> Iterator[None]:
     """Turn any refusal of Redis inside the block into RedisUnavailable."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (*redis_nodes.REFUSALS, OSError) as error:
         raise RedisUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 @functools.lru_cache(maxsize=8)
-def _client(url: str, process_id: int) -> Redis:
+def _client(url: str, process_id: int, is_cluster: bool) -> Redis:
     # The process id is part of the cache's key: a forked worker must not share its parent's sockets.
-    del process_id
-    return Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
+    del process_id, is_cluster
+    return redis_nodes.connect(url, timeout_seconds=TIMEOUT_SECONDS)

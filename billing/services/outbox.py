@@ -77,10 +77,10 @@ _EXPIRING: Final = (
     " ORDER BY expires_at LIMIT %s"
 )
 _FORGET: Final = (
-    "DELETE FROM billing_outboxevent WHERE id IN (SELECT e.id FROM billing_outboxevent e"
+    "DELETE FROM billing_outboxevent WHERE id = ANY (ARRAY(SELECT e.id FROM billing_outboxevent e"
     " WHERE e.created_at < clock_timestamp() - make_interval(days => %s)"
     " AND NOT EXISTS (SELECT FROM billing_webhookdelivery d WHERE d.event_id = e.id AND d.state = 'pending')"
-    " ORDER BY e.created_at LIMIT %s) RETURNING id"
+    " ORDER BY e.created_at LIMIT %s)) RETURNING id"
 )
 
 

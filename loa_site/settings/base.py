@@ -126,6 +126,8 @@ if THROUGH_POOLER:
     DATABASES["default"]["OPTIONS"]["prepare_threshold"] = None
 
 REDIS_URL = env.optional("REDIS_URL")
+REDIS_CLUSTER = env.boolean("LOA_REDIS_CLUSTER", False)
+# On a cluster Django's cache, which nothing of ours uses, stays in the process: its client knows single servers only.
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -133,7 +135,7 @@ CACHES: dict[str, dict[str, Any]] = {
         "KEY_PREFIX": env.optional("LOA_REDIS_KEY_PREFIX") or "",
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1, "IGNORE_EXCEPTIONS": True},
     }
-    if REDIS_URL
+    if REDIS_URL and not REDIS_CLUSTER
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 

@@ -24,7 +24,9 @@ def main() -> int:
     """Start, generate if needed, measure, stop."""
     parser = argparse.ArgumentParser(prog="python -m tests.generator", description=__doc__)
     parser.add_argument("--postings", type=int, default=10_000_000)
-    parser.add_argument("--only", default="", help="one figure: balance, pages, verify, export")
+    parser.add_argument(
+        "--only", default="", help="one figure: balance, pages, customers, sweeps, verify, export, archive"
+    )
     parser.add_argument("--forget", action="store_true", help="remove the generated books at the end")
     options = parser.parse_args()
     if options.postings < POSTINGS_MIN:

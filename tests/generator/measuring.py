@@ -25,7 +25,8 @@ def main() -> None:
     """Every figure, or the one that is named."""
     django.setup()
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    for name, measure in {"balance": balance, "pages": pages, "verify": verify, "export": export}.items():
+    figures = {"balance": balance, "pages": pages, "customers": customers, "sweeps": sweeps}
+    for name, measure in (figures | {"verify": verify, "export": export, "archive": archive}).items():
         if not only or only == name:
             started = time.monotonic()
             figure = measure()
@@ -70,6 +71,61 @@ def pages() -> dict[str, Any]:
     slowest = dict(sorted(figures.items(), key=lambda item: -item[1])[:8])
     named = {page: figures[page] for page in figures if page.endswith(("journal/", "statement/"))}
     return {"pages": len(figures), "over_300_ms": sum(one > 300 for one in figures.values())} | named | slowest
+
+
+def customers() -> dict[str, Any]:
+    """Milliseconds of what payers and visitors ask for, and what the waitlist holds."""
+    from tests.generator.reading import one, samples
+    from tests.generator.sweeping import customer_calls
+
+    figures = {name: timed(call, times=PAGES) for name, call in customer_calls(samples()).items()}
+    return {"waitlist_entries": one("SELECT count(*) FROM waitlist_entry")} | figures
+
+
+def sweeps() -> dict[str, Any]:
+    """Milliseconds of each sweep when nothing is due and when a part is, and of each query for what is due."""
+    from django.db import transaction
+
+    from tests.generator.sweeping import DUE, SWEEPS, let_all_gas_be_booked, make_due, name_of, query
+
+    found = {name: timed(query(*due), times=PAGES)["median_ms"] for name, due in DUE.items()}
+    with transaction.atomic():
+        let_all_gas_be_booked()
+        at_rest = {name_of(sweep): once(sweep) for sweep in SWEEPS}
+        make_due()
+        with_work = {name_of(sweep): once(sweep) for sweep in SWEEPS}
+        transaction.set_rollback(True)
+    return {"what_is_due_ms": found, "at_rest_ms": at_rest, "with_work_ms": with_work}
+
+
+def archive() -> dict[str, Any]:
+    """Journals archived a second, the file's bytes for each, and journals proved a second from the file alone."""
+    from billing.services.archives import archive_month, archives_in, findings_of, months_to_archive
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        month = months_to_archive(place)[1]
+        started = time.monotonic()
+        done = archive_month(place, month)
+        written = time.monotonic()
+        findings = list(findings_of(archives_in(place)))
+        ended = time.monotonic()
+        size = done.path.stat().st_size
+    return {
+        "month": str(month),
+        "journals": done.journals,
+        "journals_per_second": int(done.journals / (written - started)),
+        "bytes_a_journal": round(size / done.journals),
+        "proved_per_second": int(done.journals / (ended - written)),
+        "findings": len(findings),
+    }
+
+
+def once(work: Callable[[], Any]) -> float:
+    """Milliseconds of one run."""
+    started = time.perf_counter()
+    work()
+    return round((time.perf_counter() - started) * 1000, 2)
 
 
 def verify() -> dict[str, Any]:

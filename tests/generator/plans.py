@@ -25,6 +25,10 @@ BIG_TABLES = frozenset(
         "x402_chaintransaction",
         "x402_settlementattempt",
         "x402_consumedlog",
+        "x402_storedanswer",
+        "billing_outboxevent",
+        "waitlist_entry",
+        "waitlist_mail",
     }
 )
 ROWS_READ_MAX = 3_000  # of a page of fifty rows with what belongs to them; the smallest big table has half as many

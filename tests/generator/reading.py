@@ -19,6 +19,7 @@ from accounts.models import Wallet
 from billing.admin.read_only import ReadOnlyAdmin
 from billing.models import Account, BillingEntry, CreditNote, Journal
 from billing.selectors import balances, credit_notes, journals, reports, statements
+from waitlist.models import Entry, Mail
 from x402.models import ChainTransaction, Payment
 from x402.selectors import payments, wallet_payments
 
@@ -98,6 +99,7 @@ def selector_calls(given: Samples) -> dict[str, Callable[[], Any]]:
             payer=payment.payer,
             nonce=payment.nonce,
         ),
+        "payment_named": lambda: payments.payment_named(payment.payer, key_hash="ab" * 32),
         "payments_by_id": lambda: payments.payments_by_id([payment.id, "pay_unknown"]),
         "payment_of": lambda: [payments.payment_of(payment.id), wallet_payments.payment_of(payment.id)],
         "page_of_wallet": lambda: [
@@ -140,7 +142,8 @@ def staff_pages(given: Samples) -> Iterator[str]:
         for declared in page.list_filter:
             for value, _ in declared.lookups(None, None, page):
                 yield f"{address}?{urlencode({declared.parameter_name: value})}"
-        for term in (payment.id, payment.payer, payment.account_id, payment.correlation_id, payment.entry_id, "nobody"):
+        terms = (payment.id, payment.payer, payment.account_id, payment.correlation_id, payment.entry_id)
+        for term in (*terms, "nobody", "person7@example.com", "wle_01"):
             yield f"{address}?{urlencode({'q': term})}"
     for model, key in rows(given).items():
         yield address_of(model, "change", key)
@@ -158,6 +161,8 @@ def rows(given: Samples) -> dict[type[Model], Any]:
         Journal: given.journal_id,
         Payment: given.payment.pk,
         ChainTransaction: ChainTransaction.objects.get(transaction_hash=given.payment.transaction_hash).pk,
+        Entry: Entry.objects.filter(state="waiting").order_by("rank_at")[1000:1001].get().pk,
+        Mail: Mail.objects.order_by("-pk")[100:101].get().pk,
     }
 
 
@@ -171,7 +176,8 @@ def cursor_in_the_middle() -> str:
 
 def big(model: type[Model]) -> bool:
     """Whether the generator fills the model's table."""
-    return model in (Account, BillingEntry, ChainTransaction, CreditNote, Customer, Journal, Payment, Wallet)
+    ledger = (Account, BillingEntry, ChainTransaction, CreditNote, Customer, Journal, Payment, Wallet)
+    return model in (*ledger, Entry, Mail)
 
 
 def address_of(model: type[Model], page: str, *keys: Any) -> str:

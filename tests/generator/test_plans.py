@@ -5,9 +5,10 @@ from django.test import Client
 
 from billing.selectors import reports
 from billing.services import expire_credit_notes, reservations
+from tests.factories.ledger import USDC
 from tests.generator.plans import faults, judged_queries
 from tests.generator.reading import WHOLE_TABLE_REPORTS, public_selectors, samples, selector_calls, staff_pages
-from x402.services import mixed_payments, sweeps
+from x402.services import mixed_payments, owed_refunds, sweeps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -60,7 +61,10 @@ def test_every_staff_page_reads_a_few_rows_by_index_and_counts_none(staff: Clien
         (sweeps._CRASHED, [200]),
         (sweeps._UNSERVED, [24, 200]),
         (mixed_payments._OPEN, [200]),
+        (owed_refunds._OWED, {"dust": 1_000_000, "asset": USDC, "wallet": "", "limit": 50}),
     ],
 )
-def test_sweeps_read_what_is_due_and_nothing_else(books: str, query: str, parameters: list[int]) -> None:
+def test_sweeps_read_what_is_due_and_nothing_else(
+    books: str, query: str, parameters: list[int] | dict[str, str | int]
+) -> None:
     assert [sentence for sentence in faults(query, parameters) if sentence != "it counts rows"] == []

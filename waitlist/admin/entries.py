@@ -10,7 +10,16 @@ from billing.admin.read_only import ReadOnlyAdmin, by_field, choice_filter, show
 from billing.admin.sections import Column, Section
 from waitlist.models import Entry, Mail
 from waitlist.models.entry import EntryState
-from waitlist.selectors.places import place_of
+from waitlist.selectors.places import place_among_first
+
+COUNTED_PLACES = 1_000  # further back a page would read the whole list to say a number nobody acts on
+
+
+def place_in_words(entry: Entry) -> str | int | None:
+    """The place of somebody who waits; beyond the first thousand, that."""
+    if entry.state != EntryState.WAITING:
+        return None
+    return place_among_first(entry, most=COUNTED_PLACES) or f"beyond {COUNTED_PLACES:,}"
 
 
 @admin.register(Entry)
@@ -30,7 +39,7 @@ class EntryAdmin(ReadOnlyAdmin):
 
     identifier = shown_as(lambda row: identifier_of(row.id), "entry")
     stands = shown_as(lambda row: state_of(row.state), "state")
-    place = shown_as(lambda row: place.number if (place := place_of(row)) else None, "place")
+    place = shown_as(lambda row: place_in_words(row), "place")
     consented = shown_as(lambda row: moment_of(row.consented_at), "agreed")
     created = shown_as(lambda row: moment_of(row.created_at), "asked")
     confirmed = shown_as(lambda row: moment_of(row.confirmed_at), "confirmed")

@@ -62,7 +62,9 @@ class Entry(models.Model):
         ordering = ("-created_at",)
         indexes = (
             models.Index(fields=("state", "rank_at", "id"), name="waitlist_entry_order"),
-            models.Index(fields=("state", "created_at"), name="waitlist_entry_age"),
+            models.Index(fields=("state", "created_at", "id"), name="waitlist_entry_by_state"),
+            models.Index(fields=("email",), condition=~models.Q(email=""), name="waitlist_entry_email"),
+            models.Index(fields=("left_at",), condition=models.Q(state="left"), name="waitlist_entry_left"),
         )
         constraints = (
             models.CheckConstraint(

@@ -35,6 +35,7 @@ class Mail(models.Model):
         indexes = (
             models.Index(fields=("due_at",), condition=models.Q(state="queued"), name="waitlist_mail_due"),
             models.Index(fields=("state", "-id"), name="waitlist_mail_by_state"),
+            models.Index(fields=("created_at",), condition=~models.Q(state="queued"), name="waitlist_mail_age"),
         )
 
     def __str__(self) -> str:

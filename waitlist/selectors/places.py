@@ -30,6 +30,15 @@ def place_of(entry: Entry) -> Place | None:
     return Place(in_front.count() + 1, waiting.count())
 
 
+def place_among_first(entry: Entry, *, most: int) -> int | None:
+    """The place of somebody who waits among the first `most`, else None. Reads no more than so many rows."""
+    if entry.state != EntryState.WAITING or entry.rank_at is None:
+        return None
+    in_front = Entry.objects.filter(state=EntryState.WAITING).order_by("rank_at", "id").values_list("pk", flat=True)
+    first = list(in_front[:most])
+    return first.index(entry.pk) + 1 if entry.pk in first else None
+
+
 def is_mail_slow() -> bool:
     """Whether the oldest mail in the queue has waited for minutes. Says nothing about any one person."""
     oldest = Mail.objects.filter(state=Mail.State.QUEUED).aggregate(oldest=Min("created_at"))["oldest"]

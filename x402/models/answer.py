@@ -19,6 +19,11 @@ class StoredAnswer(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["payment", "attempt"], name="x402_answer_once_per_attempt")
         ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["created_at"], condition=models.Q(body_encrypted__isnull=False), name="x402_answer_kept_body"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"answer of {self.payment_id}"

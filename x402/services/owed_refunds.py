@@ -10,6 +10,7 @@ from django.db import connection
 from accounts.services.account_of_wallet import account_id_of_wallet
 from accounts.services.errors import AccountsError
 from billing.services import recovery
+from billing.services.steps import while_full
 from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
@@ -18,6 +19,7 @@ from x402.chain.network_settings import default_network
 from x402.services import refund_finality, refund_gate, refunds
 
 CAUSE_OWED: Final = "owed"
+FINALITY_SECONDS: Final = 10.0  # of one sweep; a note waits for the next one without harm
 
 log = get_logger(__name__)
 
@@ -35,7 +37,9 @@ def pay_out_owed(*, wallet: str = "", limit: int = refunds.SWEEP_LIMIT) -> int:
     if recovery.is_under_way() or not refund_gate.is_open():
         return 0
     try:
-        refund_finality.mark_final(wallet=wallet)
+        while_full(
+            lambda: refund_finality.mark_final(wallet=wallet), full=refund_finality.LIMIT, seconds=FINALITY_SECONDS
+        )
     except RpcFailure as failure:
         log.warning(names.RPC_FAILED, reason=type(failure).__name__)
         return 0

@@ -18,10 +18,11 @@ from x402.services.facilitator_choice import rpc_of
 
 LIMIT: Final = 200
 
+# The oldest first, because they are final first: those of the last minutes must not fill the limit again and again.
 # Where a note's money stands: in the payment's row, in the journal that issued it late, or in the deposit's journal. A
 # refund that failed gave back what was final before.
 _WAITING: Final = """
-SELECT DISTINCT n.source, split_part(n.denomination, '/', 1) AS network,
+SELECT n.source, split_part(n.denomination, '/', 1) AS network,
   coalesce(p.block_number, (late.metadata ->> 'block_number')::bigint, (found.metadata ->> 'block_number')::bigint),
   coalesce(nullif(p.block_hash, ''), late.metadata ->> 'block_hash', found.metadata ->> 'block_hash'),
   r.id IS NOT NULL
@@ -33,7 +34,7 @@ LEFT JOIN billing.journal found ON found.id = n.source COLLATE "C"
 WHERE n.remaining > 0 AND n.refundable_at IS NULL AND (%(wallet)s = '' OR n.wallet = %(wallet)s)
   AND (r.id IS NOT NULL OR p.block_number IS NOT NULL OR late.metadata ? 'block_number'
     OR found.metadata ? 'block_number')
-LIMIT %(limit)s
+ORDER BY n.number LIMIT %(limit)s
 """
 
 

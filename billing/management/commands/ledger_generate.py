@@ -45,6 +45,10 @@ TABLES: Final = (
     "x402_chaintransaction",
     "x402_settlementattempt",
     "x402_consumedlog",
+    "x402_storedanswer",
+    "billing_outboxevent",
+    "waitlist_entry",
+    "waitlist_mail",
 )
 
 
@@ -54,7 +58,8 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The size is the only choice."""
         super().add_arguments(parser)
-        parser.add_argument("--postings", type=int, required=True, help="about how many; a tenth as many payments")
+        people = "about how many; a tenth as many payments, and people on the waitlist"
+        parser.add_argument("--postings", type=int, required=True, help=people)
 
     def run(self, options: dict[str, Any]) -> None:
         """Refuse what is not local and empty, load everything in one transaction, then let the planner look at it."""
@@ -125,10 +130,11 @@ def load(cursor: CursorWrapper, postings: int, tables: list[str]) -> None:
     cursor.execute(
         "CREATE TEMP TABLE generation (calls integer, calls_a_week integer, wallets integer, users integer,"
         " streams integer, minted integer, started_at timestamptz, span interval, network text, asset text,"
-        " usdc text, pay_to text, relayer text)"
+        " usdc text, pay_to text, relayer text, waitlist_entries integer)"
     )
     cursor.execute(
-        "INSERT INTO generation VALUES (%s, %s, %s, %s, %s, %s, %s, make_interval(hours => %s), %s, %s, %s, %s, %s)",
+        "INSERT INTO generation"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, make_interval(hours => %s), %s, %s, %s, %s, %s, %s)",
         [
             calls,
             calls * 7 // HISTORY.days,
@@ -143,6 +149,7 @@ def load(cursor: CursorWrapper, postings: int, tables: list[str]) -> None:
             f"{network}/erc20:{USDC_ADDRESS}",
             PAY_TO,
             RELAYER,
+            postings // 10,
         ],
     )
     with without_guards_and_indexes(cursor, tables):
