@@ -5,7 +5,7 @@ Everything is a 32-byte word; dynamic values stand behind the words that point t
 
 from typing import Final
 
-from x402.protocol.eip712 import keccak256
+from x402.protocol.keccak import keccak256
 
 WORD_BYTES: Final = 32
 

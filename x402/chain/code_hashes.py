@@ -9,6 +9,7 @@ from typing import Final
 from outbound.json_rpc import RpcClient, bytes_of, number_of
 from x402.chain import abi
 from x402.protocol import eip712
+from x402.protocol.keccak import keccak256
 
 MULTICALL3_CODE_HASH: Final = bytes.fromhex("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891")
 PERMIT2_BLANKED_CODE_HASH: Final = bytes.fromhex("463331fa7a0d5f07488e42c37b461bb56a822145c161a821fbafe7d4e916b546")
@@ -37,7 +38,7 @@ def require_contracts(rpc: RpcClient, *, multicall3: str, permit2: str, assets: 
     for address, code in codes.items():
         if not code:
             raise UnexpectedCode(contract="a contract", address=address, found="there is no code")
-    if eip712.keccak256(codes[multicall3]) != MULTICALL3_CODE_HASH:
+    if keccak256(codes[multicall3]) != MULTICALL3_CODE_HASH:
         raise UnexpectedCode(contract="Multicall3", address=multicall3, found="other code than Multicall3's")
     if blanked_permit2_hash(codes[permit2], chain_id=chain_id, address=permit2) != PERMIT2_BLANKED_CODE_HASH:
         raise UnexpectedCode(contract="Permit2", address=permit2, found="other code than Permit2's")
@@ -49,4 +50,4 @@ def blanked_permit2_hash(code: bytes, *, chain_id: int, address: str) -> bytes:
     separator = eip712.domain_separator(
         "Permit2", version=None, chain_id=chain_id, verifying_contract=abi.address_of(address)
     )
-    return eip712.keccak256(code.replace(abi.word(chain_id), _BLANK).replace(separator, _BLANK))
+    return keccak256(code.replace(abi.word(chain_id), _BLANK).replace(separator, _BLANK))

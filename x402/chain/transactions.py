@@ -14,6 +14,7 @@ from coincurve import PrivateKey
 from outbound.json_rpc import Json, OutcomeUnknown, RpcClient, RpcFailure, RpcRefused, number_of
 from x402.chain import abi, rlp
 from x402.protocol import eip712
+from x402.protocol.keccak import keccak256
 
 FEE_CEILING_WEI: Final = 200 * 10**9  # per gas; Base's worst hours were below 100 gwei
 REPLACEMENT_PERCENT: Final = 125  # nodes want at least 110; more is gone in one step when fees move
@@ -103,10 +104,10 @@ class Signer:
             unsigned.data,
             [],
         ]
-        signature = self.recoverable(eip712.keccak256(_TYPE + rlp.encode(fields)))
+        signature = self.recoverable(keccak256(_TYPE + rlp.encode(fields)))
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         raw = _TYPE + rlp.encode([*fields, signature[64], r, s])
-        return SignedTransaction(unsigned, raw, "0x" + eip712.keccak256(raw).hex())
+        return SignedTransaction(unsigned, raw, "0x" + keccak256(raw).hex())
 
     def recoverable(self, digest: bytes) -> bytes:
         """A signature of 65 bytes whose last is the recovery id, 0 or 1; s is in the lower half."""

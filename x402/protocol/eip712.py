@@ -9,16 +9,11 @@ from functools import lru_cache
 from typing import Final
 
 from coincurve import PublicKey
-from Crypto.Hash import keccak
+
+from x402.protocol.keccak import keccak256
 
 SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HALF_ORDER: Final = SECP256K1_ORDER // 2
-
-
-def keccak256(data: bytes) -> bytes:
-    """Ethereum's hash (Keccak, not SHA-3)."""
-    return keccak.new(digest_bits=256, data=data).digest()
-
 
 _DOMAIN_TYPE: Final = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _UNVERSIONED_DOMAIN_TYPE: Final = keccak256(b"EIP712Domain(string name,uint256 chainId,address verifyingContract)")

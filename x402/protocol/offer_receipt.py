@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from x402.protocol.eip712 import keccak256
+from x402.protocol.keccak import keccak256
 from x402.protocol.strict_json import JsonObject, JsonValue
 
 EXTENSION: Final = "offer-receipt"

@@ -138,10 +138,12 @@ def require_accepted(requirements: Requirements, accepted: AcceptedTerms) -> Non
         raise PaymentRefused("invalid_network", f"the offer is on {requirements.network}")
     if accepted.amount != requirements.amount:
         raise _mismatch("amount")
-    if read_address(accepted.asset, "accepted.asset") != requirements.asset_bytes:
-        raise _mismatch("asset")
-    if read_address(accepted.pay_to, "accepted.payTo") != requirements.pay_to_bytes:
-        raise _mismatch("payTo")
+    for name, theirs, ours in (
+        ("asset", accepted.asset, requirements.asset),
+        ("payTo", accepted.pay_to, requirements.pay_to),
+    ):
+        if theirs != ours and read_address(theirs, f"accepted.{name}") != bytes.fromhex(ours[2:]):
+            raise _mismatch(name)
     if accepted.max_timeout_seconds != requirements.max_timeout_seconds:
         raise _mismatch("maxTimeoutSeconds")
     for name, value in requirements.extra.items():

@@ -53,7 +53,7 @@ def parse(data: bytes | str, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> J
         raise InvalidJson(f"not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise InvalidJson("nested too deeply") from None
-    if _LOOKS_LIKE_A_SURROGATE.search(text) and not _is_encodable(value):
+    if "\\u" in text and _LOOKS_LIKE_A_SURROGATE.search(text) and not _is_encodable(value):
         raise InvalidJson("a string holds half of a surrogate pair")
     return value
 
