@@ -1,5 +1,6 @@
 """Signed offers and receipts, and keys in files and in KMS (extension `offer-receipt`)."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from x402.chain.signers import KeyUnusable, signer_of
 from x402.chain.transactions import Fees, Signer, Unsigned
 from x402.models import Payment
 from x402.protocol import eip712, offer_receipt
+from x402.protocol.keccak import keccak256
+from x402.protocol.requirements import Requirements
+from x402.services import signed_statements
 
 __all__ = ["kms_key"]  # a fixture is used by its name
 
@@ -75,6 +79,29 @@ def test_an_offer_is_signed_for_exactly_what_it_offers(buyer: Buyer) -> None:
     relayer = Signer(site.LOA["RELAYER_PRIVATE_KEY"]).address
     assert signer_of_statement(offer, "x402 offer", OFFER_TYPES) == relayer
     assert len(response["PAYMENT-REQUIRED"]) <= 4_096
+
+
+def test_who_asks_for_the_same_thing_within_ten_seconds_gets_the_same_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terms = [
+        Requirements("exact", NETWORK, "0x" + "11" * 20, amount, "0x" + "22" * 20, 300) for amount in (1_000, 2_000)
+    ]
+    made: list[bytes] = []
+    sign_digest = Signer.sign_digest
+    monkeypatch.setattr(Signer, "sign_digest", lambda self, digest: made.append(digest) or sign_digest(self, digest))
+    resource = f"http://testserver/{secrets.token_hex(8)}"
+
+    def offer(amount: int, valid_until: int) -> dict[str, Any]:
+        made_of = signed_statements.offers_extension(terms[amount:], resource_url=resource, valid_until=valid_until)
+        return made_of["info"]["offers"][0]
+
+    early, late, later, dearer = offer(0, 1_000), offer(0, 1_009), offer(0, 1_010), offer(1, 1_000)
+
+    assert early == late
+    assert early["payload"]["validUntil"] == 1_000
+    assert (later["payload"]["validUntil"], dearer["payload"]["amount"]) == (1_010, "2000")
+    assert len(made) == 3
 
 
 def test_a_site_may_leave_its_offers_unsigned(buyer: Buyer, settings: Settings) -> None:
@@ -141,7 +168,7 @@ class TestKms:
         signer = signer_of(f"kms:{kms_key}")
 
         for number in range(12):
-            digest = eip712.keccak256(bytes([number]))
+            digest = keccak256(bytes([number]))
             assert eip712.checksum_address(eip712.recover(digest, signer.sign_digest(digest))) == signer.address
 
     def test_transactions_signed_by_kms_are_the_addresss_own(self, kms_key: str) -> None:

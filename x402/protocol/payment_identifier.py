@@ -15,20 +15,17 @@ IDENTIFIER: Final = re.compile(rf"[a-zA-Z0-9_-]{{{SHORTEST},{LONGEST}}}", re.ASC
 
 
 def declaration() -> JsonObject:
-    """The extension as a 402 declares it, with the schema that clients check their own `info` by."""
+    """The extension as a 402 declares it, with the schema that clients check their own `info` by.
+
+    It says what the official one does in fewer words: the header has 4 KiB for all.
+    """
     return {
         "info": {"required": False},
         "schema": {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
             "properties": {
                 "required": {"type": "boolean"},
-                "id": {
-                    "type": "string",
-                    "minLength": SHORTEST,
-                    "maxLength": LONGEST,
-                    "pattern": "^[a-zA-Z0-9_-]+$",
-                },
+                "id": {"type": "string", "pattern": f"^[a-zA-Z0-9_-]{{{SHORTEST},{LONGEST}}}$"},
             },
             "required": ["required"],
         },

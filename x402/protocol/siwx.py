@@ -101,11 +101,9 @@ class Challenge:
 
 
 def schema() -> JsonObject:
-    """The JSON Schema of the proof, as the extension publishes it."""
+    """The JSON Schema of the proof: what must be in it, and what our challenges say; the header has 4 KiB for all."""
     texts = ("domain", "address", "uri", "version", "chainId", "type", "nonce", "issuedAt", "signature")
-    optional = ("statement", "expirationTime", "notBefore", "requestId")
-    properties: JsonObject = {name: {"type": "string"} for name in texts + optional}
-    properties["resources"] = {"type": "array", "items": {"type": "string", "format": "uri"}}
+    properties: JsonObject = {name: {"type": "string"} for name in (*texts, "statement", "expirationTime")}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",

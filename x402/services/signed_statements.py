@@ -33,7 +33,7 @@ def offers_extension(accepts: Sequence[Requirements], *, resource_url: str, vali
     """The first offers of a 402, signed; None where none are to be. Units: Unix seconds.
 
     An offer ends up to `OFFER_SECONDS` before its quote does, so that many requests for the same thing share one
-    signature: it costs a fifth of a 402, or a call of KMS.
+    signature, which costs a tenth of a 402, or a call of KMS.
     """
     count = loa("SIGNED_OFFERS")
     if not count or not (loa("RECEIPT_KEY") or loa("RELAYER_PRIVATE_KEY")):
