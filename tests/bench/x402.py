@@ -16,7 +16,7 @@ from typing import Any
 
 from loa_site.local import binaries, ports, process, wallets
 from loa_site.local.chain import CHAIN_ID, Chain
-from tests.bench import figures, load, verification_cpu
+from tests.bench import figures, load, settled, verification_cpu
 from tests.bench.figures import Figure
 from tests.interop import environments
 from tests.interop.running_site import SiteDidNotStart, running_site
@@ -26,10 +26,16 @@ PEERS = Path(__file__).parent / "peers"
 PEER = "official FastAPI middleware + official Python facilitator (x402 2.25)"
 IDLE_SHARE, IDLE_PATIENCE_SECONDS = 0.15, 30
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+WALLETS = 32
+IN_FLIGHT = 256  # what a server must have on its way at once to fill blocks that come every two seconds
+BLOCK_SECONDS = 2
+ONE_AFTER_ANOTHER = 100
 NAMES = {
     "latency": "x402: median latency, 1 wallet, first 100 payments, instant mining",
-    "wallets": "x402: paid requests/s, 8 wallets, instant mining",
-    "in_flight": "x402: paid requests/s, 32 in flight, 2-second blocks",
+    "wallets": "x402: paid requests/s, 32 wallets, instant mining",
+    "per_block": "x402: payments settled per 2-second block, 256 in flight",
+    "refused": "x402: payments that failed, 2-second blocks",
+    "gas": "x402: gas of a payment in a batch of 50, to one settled alone",
 }
 
 
@@ -49,10 +55,22 @@ class Measured:
 
     ours: dict[str, list[float]] = field(default_factory=dict)
     peer: dict[str, list[float]] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
 
     def add(self, side: dict[str, list[float]], name: str, value: float) -> None:
         side.setdefault(name, []).append(value)
+
+    def adding(self, side: dict[str, list[float]]) -> Callable[[str, float], None]:
+        """What takes the values of one side."""
+        return lambda name, value: self.add(side, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server that sells, and the chain on which it is paid."""
+
+    base_url: str
+    rpc_url: str
+    pay_to: str
 
 
 def run(size: Size, say: Callable[[str], None]) -> list[Figure]:
@@ -65,45 +83,69 @@ def run(size: Size, say: Callable[[str], None]) -> list[Figure]:
     try:
         for number in range(size.repetitions):
             say(f"x402 repetition {number + 1} of {size.repetitions}")
-            with official_stack(python) as base_url:
-                instant(base_url, size, lambda name, value: measured.add(measured.peer, name, value), say)
+            with official_stack(python) as site:
+                instant(site, size, measured.adding(measured.peer), say)
             with running_site(HOME / "site", fresh=True) as run_facts:
                 wait_until_idle(run_facts)
-                instant(run_facts["base_url"], size, lambda name, value: measured.add(measured.ours, name, value), say)
+                instant(site_of(run_facts), size, measured.adding(measured.ours), say)
+                alone = settled.gas_of_a_payment(run_facts["database_url"], batch=1)
+                measured.add(measured.ours, "gas_alone", alone)
                 measured.add(measured.ours, "unpaid", unpaid_per_core(run_facts, seconds=size.unpaid_seconds))
-            with official_stack(python, block_seconds=2) as base_url:
-                paced(base_url, size, lambda name, value: measured.add(measured.peer, name, value), say)
-            with running_site(HOME / "site", fresh=True, variables={"BLOCK_SECONDS": "2"}) as run_facts:
+            with official_stack(python, block_seconds=BLOCK_SECONDS) as site:
+                paced(site, size, measured.adding(measured.peer), say)
+            with running_site(HOME / "site", fresh=True, variables={"BLOCK_SECONDS": str(BLOCK_SECONDS)}) as run_facts:
                 wait_until_idle(run_facts)
-                paced(run_facts["base_url"], size, lambda name, value: measured.add(measured.ours, name, value), say)
+                paced(site_of(run_facts), size, measured.adding(measured.ours), say)
+                full = settled.gas_of_a_payment(run_facts["database_url"], batch=settled.FULL_BATCH)
+                measured.add(measured.ours, "gas_full", full)
     except (SiteDidNotStart, PeerDidNotStart, NothingAnswered) as error:
         return [figures.not_run(name, peer_name=PEER, why=str(error)[-400:]) for name in NAMES.values()]
     return report(measured)
 
 
-def instant(base_url: str, size: Size, add: Callable[[str, float], None], say: Callable[[str], None]) -> None:
-    """One wallet's first hundred payments, then eight wallets at once."""
-    keys = [payer.private_key for payer in wallets.payers()]
-    first = load.paid_window(base_url, [load.presigned(base_url, keys[0], count=100)], seconds=60)
-    require_answers(first, base_url)
+def site_of(run_facts: dict[str, Any]) -> Site:
+    """Our own site, as what is measured sees it."""
+    return Site(run_facts["base_url"], rpc_url=run_facts["rpc_url"], pay_to=run_facts["pay_to"])
+
+
+def instant(site: Site, size: Size, add: Callable[[str, float], None], say: Callable[[str], None]) -> None:
+    """One wallet's first hundred payments, then many wallets at once."""
+    keys = funded(site)
+    first = load.paid_window(
+        site.base_url, [load.presigned(site.base_url, keys[0], count=ONE_AFTER_ANOTHER)], seconds=60
+    )
+    require_answers(first, site.base_url)
     add("latency", first.median_ms)
-    eight = [load.presigned(base_url, key, count=int(60 * size.instant_seconds / 8) + 1) for key in keys[:8]]
-    all_wallets = load.paid_window(base_url, eight, seconds=size.instant_seconds)
-    add("wallets", all_wallets.per_second)
+    lists = [load.presigned(site.base_url, key, count=int(8 * size.instant_seconds) + 1) for key in keys]
+    together = load.paid_window(site.base_url, lists, seconds=size.instant_seconds)
+    add("wallets", together.per_second)
     say(
-        f"  {base_url}: {first.median_ms:.1f} ms, {all_wallets.per_second:.1f}/s,"
-        f" refused {first.refused + all_wallets.refused}"
+        f"  {site.base_url}: {first.median_ms:.1f} ms, {together.per_second:.1f}/s,"
+        f" refused {first.refused + together.refused}"
     )
 
 
-def paced(base_url: str, size: Size, add: Callable[[str, float], None], say: Callable[[str], None]) -> None:
-    """Thirty-two payments in flight at all times, over blocks of two seconds."""
-    keys = [payer.private_key for payer in wallets.payers()]
-    callers = [load.presigned(base_url, keys[number % len(keys)], count=40) for number in range(32)]
-    flow = load.paid_window(base_url, callers, seconds=size.paced_seconds)
-    require_answers(flow, base_url)
-    add("in_flight", flow.per_second)
-    say(f"  {base_url}: {flow.per_second:.2f}/s, median {flow.median_ms:.0f} ms, refused {flow.refused}")
+def paced(site: Site, size: Size, add: Callable[[str, float], None], say: Callable[[str], None]) -> None:
+    """Many payments in flight at all times, over blocks of two seconds; what is counted is what the chain shows."""
+    keys = funded(site)
+    count = int(size.paced_seconds / BLOCK_SECONDS) + 1  # nobody is answered more than once a block
+    callers = [load.presigned(site.base_url, keys[number % len(keys)], count=count) for number in range(IN_FLIGHT)]
+    blocks = settled.Blocks(site.rpc_url, pay_to=site.pay_to)
+    flow = load.paid_window(site.base_url, callers, seconds=size.paced_seconds)
+    require_answers(flow, site.base_url)
+    add("per_block", blocks.payments_per_block())
+    add("refused", flow.refused)
+    say(
+        f"  {site.base_url}: {blocks.payments_per_block():.1f} a block, {flow.per_second:.1f}/s,"
+        f" median {flow.median_ms:.0f} ms, refused {flow.refused}"
+    )
+
+
+def funded(site: Site) -> list[str]:
+    """The keys of wallets that the chain shows plenty of the token for."""
+    payers = [wallets.wallet(f"bench payer {number}") for number in range(WALLETS)]
+    settled.fund(site.rpc_url, [payer.address for payer in payers])
+    return [payer.private_key for payer in payers]
 
 
 def report(measured: Measured) -> list[Figure]:
@@ -112,16 +154,37 @@ def report(measured: Measured) -> list[Figure]:
     peer = {name: statistics.median(values) for name, values in measured.peer.items()}
     repetitions = len(measured.ours["latency"])
     note = f"median of {repetitions}" if repetitions > 1 else "one repetition"
-    goals = {"latency": figures.at_most(1.2), "wallets": figures.at_least(2), "in_flight": figures.at_least(8)}
-    units = {"latency": "ms", "wallets": "payments/s", "in_flight": "payments/s"}
+    goals = {"latency": figures.at_most(1), "wallets": figures.at_least(5)}
+    units = {"latency": "ms", "wallets": "payments/s"}
     compared = [
         figures.beside(
-            title, ours[name], peer=peer[name], peer_name=PEER, unit=units[name], goal=goals[name], note=note
+            NAMES[name], ours[name], peer=peer[name], peer_name=PEER, unit=units[name], goal=goals[name], note=note
         )
-        for name, title in NAMES.items()
+        for name in goals
     ]
     return [
         *compared,
+        figures.alone(
+            NAMES["per_block"],
+            ours["per_block"],
+            unit="payments",
+            goal=figures.at_least(100, unit="a block"),
+            note=f"{note}; the peer: {peer['per_block']:.1f}",
+        ),
+        figures.alone(
+            NAMES["refused"],
+            max(measured.ours["refused"]),
+            unit="payments",
+            goal=figures.at_most(0, unit="payments"),
+            note=f"most of {repetitions}; the peer: {max(measured.peer['refused']):.0f}",
+        ),
+        figures.alone(
+            NAMES["gas"],
+            ours["gas_full"] / ours["gas_alone"],
+            unit="×",
+            goal=figures.at_most(0.7),
+            note=f"{ours['gas_full']:.0f} and {ours['gas_alone']:.0f} gas",
+        ),
         figures.alone(
             "x402: verification CPU, header to signer",
             verification_cpu.microseconds(),
@@ -183,8 +246,8 @@ class PeerDidNotStart(Exception):
 
 
 @contextmanager
-def official_stack(python: Path, *, block_seconds: int | None = None) -> Iterator[str]:
-    """A fresh chain, the official facilitator, the official server; yields the server's URL."""
+def official_stack(python: Path, *, block_seconds: int | None = None) -> Iterator[Site]:
+    """A fresh chain, the official facilitator, the official server."""
     folder = HOME / "official"
     chain = Chain(folder / "chain", ports.free_port(), block_seconds=block_seconds)
     facilitator_port, server_port = ports.free_port(), ports.free_port()
@@ -201,7 +264,7 @@ def official_stack(python: Path, *, block_seconds: int | None = None) -> Iterato
         chain.start()
         for script, port in (("official_facilitator.py", facilitator_port), ("official_server.py", server_port)):
             children.append(start(python, PEERS / script, port=port, environment=environment, folder=folder))
-        yield f"http://{ports.HOST}:{server_port}"
+        yield Site(f"http://{ports.HOST}:{server_port}", rpc_url=chain.url, pay_to=wallets.pay_to().address)
     finally:
         for child in reversed(children):
             end(child)
