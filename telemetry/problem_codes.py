@@ -133,6 +133,8 @@ _TABLE: Final = (
      "What was paid is a credit note now; check the key with POST /api/v1/byok/validate."),
     ("work_interrupted", 502, "The work was interrupted after payment",
      "The whole amount is a credit note, named in this answer; repeat the request, or ask for a refund."),
+    ("settlement_too_slow", 502, "The money did not come in time for the work",
+     "The answer says whether anything was taken, and what was is a credit note; repeat the request."),
     ("answer_not_fetched", 410, "The answer was not fetched in time",
      "The whole amount is a credit note, named in this answer."),
     ("facilitator_refused", 502, "The facilitator's answer cannot be understood", WAIT),

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import connection
+from django.utils import timezone
 
 from billing.selectors import credit_notes
 from loa_site.local import wallets
@@ -16,7 +17,7 @@ from tests.x402.buyer import Buyer, receipt_of, terms_of
 from tests.x402.chain_tools import LocalChain
 from tests.x402.permit2_buyer import UPTO_PROXY, approve, offer_of, permit_header
 from x402.chain.transactions import Signer
-from x402.models import ChainTransaction, SettlementAttempt, StoredAnswer
+from x402.models import ChainTransaction, Payment, SettlementAttempt, StoredAnswer
 from x402.services import sweeps
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.x402.work_first_urls")]
@@ -246,7 +247,30 @@ def test_money_that_comes_too_late_for_the_handlers_transaction_is_owed(
     assert (retry.status_code, retry.json()["code"]) == (502, "settlement_too_slow")
     [note] = credit_notes.notes_of(payer.address)
     assert (note.kind, note.amount, note.expires_at) == ("owed", 2_000, None)
+    assert row_of(payer).charged_micro_usdc == 0
     assert work_first_urls.runs["writing"] == 1
+
+
+def test_what_held_up_a_settlement_is_not_told_as_the_reason_why_its_work_was_given_back(
+    payer: Buyer, chain: LocalChain, settings
+) -> None:
+    settings.LOA = settings.LOA | {"AFTER_COMMIT_SECONDS": 1, "WAIT_SECONDS": 2}
+    headers = upto(payer, f"/writing?name=held-{payer.address}")
+    chain.call("evm_setAutomine", False)
+    try:
+        payer.ask(f"/writing?name=held-{payer.address}", headers=headers)
+        Payment.objects.filter(pk=row_of(payer).pk, state="settling").update(lease_until=timezone.now())
+        sweeps.sweep_payments()
+        held_up = row_of(payer).failure_code
+    finally:
+        chain.call("evm_setAutomine", True)
+        chain.mine()
+
+    until(lambda: sweeps.sweep_payments() and row_of(payer).state == "credited")
+    retry = payer.ask(f"/writing?name=held-{payer.address}", headers=headers)
+
+    assert held_up == "settlement_pending"
+    assert (retry.status_code, retry.json()["code"]) == (502, "settlement_too_slow")
 
 
 def test_a_commit_that_fails_after_the_money_came_is_owed(payer: Buyer, chain: LocalChain) -> None:

@@ -272,14 +272,12 @@ def credit_failed_work(payment: Payment, *, attempt: int, code: str, status: int
     if payment.minted_micro_usd:
         answers.store_answer(payment.pk, attempt=attempt, answer=purchases.stored_answer(payment), facts={})
         return _finalize(payment, attempt=attempt, cost_micro_usdc=None)
+    changes: dict[str, str | int] = {"failure_code": code, "failure_status": status}
+    if payment.charged_micro_usdc:  # what its work said it cost, before its answer was given up
+        changes |= {"charged_micro_usdc": 0, "overrun_micro_usdc": 0}
+        payment.charged_micro_usdc = payment.overrun_micro_usdc = 0
     finalized = finalization.credit_owed(
-        payment=_request(
-            payment,
-            attempt=attempt,
-            cost_micro_usdc=0,
-            to_state=PaymentState.CREDITED,
-            changes={"failure_code": code, "failure_status": status},
-        ),
+        payment=_request(payment, attempt=attempt, cost_micro_usdc=0, to_state=PaymentState.CREDITED, changes=changes),
         reason=code,
     )
     payment.state, payment.failure_code, payment.failure_status = PaymentState.CREDITED, code, status

@@ -29,6 +29,7 @@ from outbound.json_rpc import RpcFailure
 from telemetry import names
 from telemetry.configuration import loa
 from telemetry.logging import get_logger
+from telemetry.problem_codes import PROBLEM_CODES
 from x402.models import Payment, PaymentState
 from x402.models.payment import SettleOrder, WorkState
 from x402.protocol.errors import PaymentRefused
@@ -52,6 +53,7 @@ from x402.services.waiting import TooManyWaiters, watch
 
 INTERRUPTED_STATUS = 502
 WAIT_STEP_SECONDS = 5.0
+TOO_SLOW = "settlement_too_slow"
 
 log = get_logger(__name__)
 
@@ -112,13 +114,20 @@ def give_back(payment: Payment) -> bool:
     """Owe the whole amount of a settled payment whose answer can no longer be released; whether this call did."""
     if payment.state != PaymentState.SETTLED or (payment.work == WorkState.DONE and _has_owner(payment)):
         return False
-    code, status = payment.failure_code or "work_interrupted", payment.failure_status or INTERRUPTED_STATUS
+    code, status = _why_given_back(payment), payment.failure_status or INTERRUPTED_STATUS
     try:
         credit_failed_work(payment, attempt=payment.attempt, code=code, status=status)
     except LostLease:
         return False
     watch.announce([payment.pk])
     return True
+
+
+def _why_given_back(payment: Payment) -> str:
+    """Why the work failed, or that nobody is left to release it; what held up its settlement is not why."""
+    if payment.work != WorkState.FAILED:
+        return "work_interrupted"
+    return payment.failure_code if payment.failure_code in PROBLEM_CODES else TOO_SLOW
 
 
 def end_interrupted(payment: Payment) -> bool:
@@ -245,7 +254,13 @@ def _drop_unless_settled(payment: Payment) -> bool:
         pk=payment.pk,
         work=WorkState.DONE,
         state__in=[PaymentState.VERIFIED, PaymentState.SETTLING, PaymentState.SETTLEMENT_UNKNOWN],
-    ).update(work=WorkState.FAILED, failure_code="settlement_too_slow", failure_status=INTERRUPTED_STATUS)
+    ).update(
+        work=WorkState.FAILED,
+        failure_code=TOO_SLOW,
+        failure_status=INTERRUPTED_STATUS,
+        charged_micro_usdc=0,
+        overrun_micro_usdc=0,
+    )
     return not dropped
 
 
