@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# The work failed or was interrupted after payment: the whole amount is a credit note.
-CREDITED_CODES = frozenset({"paid_work_failed", "work_interrupted", "upstream_failed"})
-LAST_STATUSES = frozenset({200, 201, 202, 400, 401, 402, 403, 404, 409, 410, 413, 422})
+# 502: the work failed after payment, and what was paid is a credit note. 429 and other 5xx mean: the same again.
+LAST_STATUSES = frozenset({200, 201, 202, 400, 401, 402, 403, 404, 409, 410, 413, 422, 502})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Seen:
     @property
     def is_last(self) -> bool:
         """Whether a conforming client stops asking."""
-        return self.status in LAST_STATUSES or self.code in CREDITED_CODES
+        return self.status in LAST_STATUSES
 
 
 @dataclass(slots=True)

@@ -81,6 +81,7 @@ class Storm:
         self._heals: list[tuple[float, str, Heal]] = []
         self._began = 0.0
         self._looked_at = 0.0
+        self._operator: threading.Thread | None = None
 
     def run(self) -> Outcome:
         """Everything from the first server to the last check; whatever happens, what was started is ended."""
@@ -150,7 +151,7 @@ class Storm:
             self._looked_at = time.monotonic()
             self._faults.follow_sentinel()
             if any(word == "recovery" for _, word in self._world.readiness(seconds=GLANCE_SECONDS).values()):
-                self._end_recovery()
+                self._call_operator()
 
     def _let_happen(self, fault: Fault) -> None:
         self._note(str(fault))
@@ -169,6 +170,12 @@ class Storm:
             self._note(f"{kind} is over")
         except (OSError, LocalStackError, psycopg.Error, RuntimeError, AssertionError) as error:
             self._note(f"{kind} could not be put right: {type(error).__name__} {error}"[:160])
+
+    def _call_operator(self) -> None:
+        """Somebody looks at it, unless somebody does already; meanwhile the storm goes on."""
+        if self._operator is None or not self._operator.is_alive():
+            self._operator = threading.Thread(target=self._end_recovery, daemon=True)
+            self._operator.start()
 
     def _end_recovery(self) -> None:
         """What the runbook tells an operator to do when money stands still."""
@@ -191,8 +198,8 @@ class Storm:
 
     def _drain(self, payers: list[Payer]) -> None:
         """Until every payer has an answer, and nothing has a way to go any more."""
-        deadline = time.monotonic() + self._wish.quiet_seconds
-        threads = [threading.Thread(target=_finish, args=(payer, deadline), daemon=True) for payer in payers]
+        heard_by = time.monotonic() + self._wish.quiet_seconds / 2
+        threads = [threading.Thread(target=_finish, args=(payer, heard_by), daemon=True) for payer in payers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -203,7 +210,7 @@ class Storm:
         self._world.manage(
             "reconcile"
         )  # as the clock does every ten minutes: what the chain took back is offered again
-        unfinished = self._come_to_rest(deadline)
+        unfinished = self._come_to_rest(time.monotonic() + self._wish.quiet_seconds)
         ready = self._world.readiness()
         queued = self._queued()
         self._outcome.figures["seconds to rest"] = round(time.monotonic() - self._began - self._wish.seconds, 1)
@@ -245,7 +252,7 @@ class Storm:
 
     def _judge(self, attempts: list[Attempt]) -> None:
         self._note("check")
-        for command in self._faults.staff:
+        for command in (*self._faults.staff, *([self._operator] if self._operator else [])):
             command.join()
         reconciled = self._reconcile()
         verified = self._world.manage("ledger_verify")
