@@ -41,12 +41,12 @@ class ArchivedPostgres:
         archive = home / "archive"
         archive.mkdir(exist_ok=True)
         _give(archive)
-        create_migrated(server, "archived")
         with server.connect() as admin:
             admin.execute("ALTER SYSTEM SET archive_mode = on")
             admin.execute(f'ALTER SYSTEM SET archive_command = \'test ! -f "{archive}/%f" && cp "%p" "{archive}/%f"\'')
         server.stop()
         server.start()
+        create_migrated(server, "archived")
         return cls(server, archive, home / "backup")
 
     @property
@@ -106,9 +106,11 @@ class ArchivedPostgres:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End whichever server runs and remove its data."""
+        """Kill whichever server runs, for its data is thrown away, and remove it."""
         for server in filter(None, (self.restored, self.server)):
-            server.stop()
+            if server.record is not None:
+                os.killpg(server.record.pid, signal.SIGKILL)
+                server.stop()
             shutil.rmtree(_home(server), ignore_errors=True)
 
     def _is_replaying(self) -> bool:

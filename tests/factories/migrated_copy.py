@@ -30,6 +30,6 @@ def create_migrated(server: Postgres, name: str) -> None:
 def _copy(source: str, target: str) -> None:
     programs = binaries.postgres_folder()
     dumped = subprocess.run([programs / "pg_dump", "-d", source], capture_output=True, check=True)
-    load = [programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target]
+    load = [programs / "psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", target]
     loaded = subprocess.run(load, input=dumped.stdout, capture_output=True, check=False)
     assert loaded.returncode == 0, loaded.stderr[-2000:]
