@@ -27,6 +27,7 @@ from tests.browser.pages import (
 PAGE_BYTES_MAX = 100_000  # everything a first visit loads
 
 
+pytestmark = pytest.mark.timeout(1_200)  # every page in every view, on a slow machine
 in_every_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 
 

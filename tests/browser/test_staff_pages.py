@@ -44,7 +44,7 @@ def name_of(address: str) -> str:
     return re.sub(r"-+", "-", words) or "index"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_every_staff_page_is_clean_accessible_and_fits(
     browser: Chromium, live_server: LiveServer, root: User, book: Book, view: View
