@@ -37,7 +37,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Every finding, in the order in which they should be fixed."""
     questions: tuple[Callable[[], Iterator[Finding]], ...] = (
-        _checks, _parts, _pay_to, _gas, _limits, _second_factors, _backups,
+        _checks, _parts, _pay_to, _gas, _limits, _second_factors, _database_roles, _backups,
     )  # fmt: skip
     return [finding for question in questions for finding in question()]
 
@@ -104,6 +104,24 @@ def _second_factors() -> Iterator[Finding]:
         yield Finding("two-factor", WARNING, f"not set up yet by {', '.join(without)}: they cannot sign in")
     else:
         yield Finding("two-factor", OK, "every member of staff has a second factor")
+
+
+def _database_roles() -> Iterator[Finding]:
+    """Whether the service could rewrite the ledger's rules, and whether anybody could by a password alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT owner.rolname, owner.rolcanlogin, owner.rolname = current_user, own.rolsuper "
+            "FROM pg_class journal JOIN pg_roles owner ON owner.oid = journal.relowner, pg_roles own "
+            "WHERE journal.oid = 'billing.journal'::regclass AND own.rolname = current_user"
+        )
+        owner, may_log_in, is_owner, is_superuser = cursor.fetchone()
+    if is_owner or is_superuser:
+        what = "a superuser" if is_superuser else f"{owner}, who owns the ledger"
+        yield Finding("database roles", FAILURE, f"the service connects as {what}, and could switch its rules off")
+    elif may_log_in:
+        yield Finding("database roles", WARNING, f"{owner} owns the ledger and may log in; make it NOLOGIN")
+    else:
+        yield Finding("database roles", OK, f"{owner} owns the ledger and may not log in")
 
 
 def _backups() -> Iterator[Finding]:

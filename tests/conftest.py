@@ -5,18 +5,17 @@ application's role, which may not TRUNCATE the ledger. So nothing is ever flushe
 or asks for a database of its own with `own_database`.
 """
 
-import secrets
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
 
 from telemetry.correlation import bind_correlation_id
+from tests.factories.own_database import own_database_of_a_test
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,13 +65,5 @@ def _settlers_rest() -> Iterator[None]:
 @pytest.fixture
 def own_database() -> Iterator[dict[str, str]]:
     """The two URLs of a fresh copy of the migrated template, for tests that change the schema or break things."""
-    admin, template = settings.TEST_ADMIN_DATABASE_URL, settings.TEST_TEMPLATE_DATABASE
-    name = f"loa_run_{secrets.token_hex(6)}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER loa_owner')
-        server = admin.rpartition("/")[0].partition("@")[2]
-        yield {
-            "DATABASE_URL": f"postgresql://loa_app@{server}/{name}",
-            "DATABASE_DIRECT_URL": f"postgresql://loa_owner@{server}/{name}",
-        }
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with own_database_of_a_test() as urls:
+        yield urls

@@ -20,6 +20,7 @@ import psycopg
 from django.conf import settings
 from django.db import ProgrammingError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
 
 from billing.domain.errors import RecoveryInProgress, Refused
 from billing.domain.recovery import NO_ACCEPTANCE, Doubt, Past, Place, doubts_of
@@ -132,10 +133,17 @@ def end_recovery(*, ended_by: str, reason: str, report: str) -> str:
 
 
 def _connection_of_owner() -> psycopg.Connection[Any]:
-    """A connection of the ledger's owner; a project with one role for everything has no other."""
+    """A connection of the ledger's owner; a project with one role for everything has no other.
+
+    An owner that may not log in (`LOA_OWNER_ROLE`) is taken on by the role that may.
+    """
     url = getattr(settings, "DATABASE_DIRECT_URL", "")
     if url:
-        return psycopg.connect(url, autocommit=True, connect_timeout=5)
+        owner = psycopg.connect(url, autocommit=True, connect_timeout=5)
+        role = getattr(settings, "LOA_OWNER_ROLE", "")
+        if role:
+            owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        return owner
     parameters = connection.get_connection_params()
     named = {name: parameters[name] for name in ("dbname", "user", "password", "host", "port") if name in parameters}
     return psycopg.connect(**named, autocommit=True, connect_timeout=5)

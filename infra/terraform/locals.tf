@@ -19,6 +19,7 @@ locals {
       DJANGO_SETTINGS_MODULE   = "loa_site.settings.production"
       ALLOWED_HOSTS            = var.domain_name
       LOA_ENVIRONMENT          = var.environment
+      LOA_OWNER_ROLE           = "loa_owner"
       LOA_PUBLIC_ORIGIN        = "https://${var.domain_name}"
       LOA_DEFAULT_NETWORK      = var.default_network
       LOA_PAY_TO               = var.pay_to

@@ -35,7 +35,16 @@ def with_network(settings: LazySettings, **changes: object) -> dict[str, object]
 def test_every_subject_is_looked_at() -> None:
     names = {finding.name for finding in doctor.examine()}
 
-    assert {"keys and settings", "pay-to", "gas", "limits", "two-factor", "backups", "part database"} <= names
+    assert {
+        "keys and settings",
+        "pay-to",
+        "gas",
+        "limits",
+        "two-factor",
+        "backups",
+        "part database",
+        "database roles",
+    } <= names
 
 
 @pytest.mark.parametrize("address", ["", "0x" + "0" * 40])
