@@ -16,13 +16,16 @@ from typing import Any, Final
 
 from celery import Celery
 from celery.signals import (
+    beat_init,
     before_task_publish,
     setup_logging,
     task_postrun,
     task_prerun,
+    worker_init,
     worker_process_shutdown,
     worker_ready,
 )
+from django.core.exceptions import ImproperlyConfigured
 
 from telemetry import tracing
 from telemetry.correlation import correlated, correlation_id
@@ -81,6 +84,18 @@ def leave_context(task_id: str, **_signal: Any) -> None:
     opened = _open_contexts.pop(task_id, None)
     if opened is not None:
         opened.close()
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_wrong_settings(**_signal: Any) -> None:
+    """A worker or beat of a deployment starts only where the web server would; Celery swallows what is no exit."""
+    from loa_site.start import require_no_errors
+
+    try:
+        require_no_errors()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from error
 
 
 @worker_ready.connect

@@ -6,12 +6,11 @@ What a process counted stays when it ends; what it was (its gauges) goes with it
 
 import os
 from pathlib import Path
-from typing import Final
 
 import prometheus_client
 from prometheus_client import multiprocess
 
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+from telemetry.metrics_folder import FOLDER_VARIABLE
 
 
 def folder() -> Path | None:

@@ -4,6 +4,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from loa_site.settings.base import *
 
+DEBUG = env.boolean("DEBUG", False)  # read only to refuse it by its number, loa.E004
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|healthz|health|health/deps|metrics)$"]
