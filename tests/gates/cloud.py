@@ -45,6 +45,15 @@ class Cloud:
 
     def build(self, *, alarms: int = 6) -> None:
         """A service, a topic that somebody reads, and alarms that act on it."""
+        self.build_service()
+        sns = self.client("sns")
+        self.topic_arn = sns.create_topic(Name=f"loa-finn-alarms-{ENVIRONMENT}")["TopicArn"]
+        sns.subscribe(TopicArn=self.topic_arn, Protocol="email", Endpoint="oncall@example.com")
+        for number in range(alarms):
+            self.put_alarm(f"loa-finn-alarm-{number}-{ENVIRONMENT}", [self.topic_arn])
+
+    def build_service(self, *, desired: int = 0) -> None:
+        """A service of as many tasks, none of which runs: nothing runs tasks here."""
         ecs = self.client("ecs")
         ecs.create_cluster(clusterName=f"loa-finn-{ENVIRONMENT}")
         ecs.register_task_definition(family="loa", containerDefinitions=[{"name": "loa", "image": "loa", "memory": 1}])
@@ -52,13 +61,8 @@ class Cloud:
             cluster=f"loa-finn-{ENVIRONMENT}",
             serviceName=f"loa-finn-{ENVIRONMENT}",
             taskDefinition="loa",
-            desiredCount=0,
+            desiredCount=desired,
         )
-        sns = self.client("sns")
-        self.topic_arn = sns.create_topic(Name=f"loa-finn-alarms-{ENVIRONMENT}")["TopicArn"]
-        sns.subscribe(TopicArn=self.topic_arn, Protocol="email", Endpoint="oncall@example.com")
-        for number in range(alarms):
-            self.put_alarm(f"loa-finn-alarm-{number}-{ENVIRONMENT}", [self.topic_arn])
 
     def put_alarm(self, name: str, actions: list[str], *, state: str = "OK") -> None:
         """An alarm in a state."""
