@@ -27,7 +27,7 @@ FOLDER = HOME / "serve"
 PROCESSES = FOLDER / "processes.json"
 DEFAULT_PORT = 8402
 FREE_BYTES = 300 * 1024 * 1024
-WEB_SECONDS = 40.0
+WEB_SECONDS = 120.0  # a crash is noticed at once; a busy machine may take its time
 POLL_SECONDS = 0.05
 
 
