@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.generator", description=__doc__)
     parser.add_argument("--postings", type=int, default=10_000_000)
     parser.add_argument(
-        "--only", default="", help="one figure: balance, pages, customers, sweeps, verify, export, archive"
+        "--only", default="", help="some of: balance, pages, customers, sweeps, verify, export, archive"
     )
     parser.add_argument("--forget", action="store_true", help="remove the generated books at the end")
     options = parser.parse_args()

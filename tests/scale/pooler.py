@@ -17,7 +17,7 @@ SERVER_CONNECTIONS = 16
 HOW_TO_GET_IT = "apt-get install pgbouncer, or PGBOUNCER_BIN=/path/to/pgbouncer"
 SETTINGS = """\
 [databases]
-* = host={host} port={server_port}{password}
+* = host={host} port={server_port}
 
 [pgbouncer]
 listen_addr = {host}
@@ -79,7 +79,7 @@ def pooler(folder: Path, *, server_port: int, size: int = SERVER_CONNECTIONS, pa
         raise FileNotFoundError(HOW_TO_GET_IT)
     folder.mkdir(parents=True, exist_ok=True)
     port, account = ports.free_port(), unprivileged_account()
-    (folder / "users.txt").write_text("".join(f'"{role}" ""\n' for role in (APPLICATION, OWNER, ADMIN)))
+    (folder / "users.txt").write_text("".join(f'"{role}" "{password}"\n' for role in (APPLICATION, OWNER, ADMIN)))
     (folder / "pgbouncer.ini").write_text(
         SETTINGS.format(
             host=ports.HOST,
@@ -88,7 +88,6 @@ def pooler(folder: Path, *, server_port: int, size: int = SERVER_CONNECTIONS, pa
             folder=folder,
             admin=ADMIN,
             size=size,
-            password=f" password={password}" if password else "",
         )
     )
     if account:

@@ -7,6 +7,8 @@ time. With a share each, every node is a small machine of its own, and the rest 
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,26 +32,33 @@ def pinned(arguments: list[str], *, node: int) -> list[str]:
 
 
 class Share:
-    """A control group for a bound on processor time: `bind` it when its processes have started, `remove` it afterwards.
+    """A control group with a bound on processor time, or with 0 just precedence before what else the machine does.
 
-    Starting takes seconds of processor time, which a small share would draw out to minutes.
+    `bind` it when its processes have started, which takes seconds of processor time; `remove` it afterwards.
     """
 
     def __init__(self, core_share: float) -> None:
         name = f"loa-scale-{secrets.token_hex(4)}"
-        quota = int(core_share * PERIOD_MICROSECONDS)
+        quota = int(core_share * PERIOD_MICROSECONDS) if core_share else 0
         if (CGROUPS / "cpu" / "cpu.cfs_quota_us").exists() or (CGROUPS / "cpu" / "cgroup.procs").exists():
             self._folder = CGROUPS / "cpu" / name
-            self._limits = {"cpu.cfs_period_us": str(PERIOD_MICROSECONDS), "cpu.cfs_quota_us": str(quota)}
+            self._limits = {"cpu.cfs_period_us": str(PERIOD_MICROSECONDS), "cpu.cfs_quota_us": str(quota or -1)}
+            self._limits["cpu.shares"] = str(10 * 1024)  # what else runs here must not take the share away
         else:
             self._folder = CGROUPS / name
-            self._limits = {"cpu.max": f"{quota} {PERIOD_MICROSECONDS}"}
+            self._limits = {"cpu.max": f"{quota or 'max'} {PERIOD_MICROSECONDS}", "cpu.weight": "1000"}
         self._folder.mkdir()
 
     def bind(self) -> None:
         """From now on the group has no more than its share."""
         for file, value in self._limits.items():
             (self._folder / file).write_text(value)
+
+    def adopt(self, members: Iterable[int]) -> None:
+        """Move running processes into the group; one that ended meanwhile is left out."""
+        for member in members:
+            with suppress(ProcessLookupError):
+                (self._folder / "cgroup.procs").write_text(str(member))
 
     def around(self, arguments: list[str]) -> list[str]:
         """The command, started inside the group."""
@@ -62,7 +71,10 @@ class Share:
         return facts.get("nr_throttled", 0) / max(1, facts.get("nr_periods", 0))
 
     def remove(self) -> None:
-        """Take the group away."""
+        """Take the group away; what still runs in it goes back to where groups begin."""
+        for member in (self._folder / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):
+                (self._folder.parent / "cgroup.procs").write_text(member)
         self._folder.rmdir()
 
 

@@ -20,8 +20,9 @@ from loa_site.local.chain import Chain
 from loa_site.local.local_secrets import local_secrets
 from loa_site.local.postgres import ADMIN, APPLICATION, OWNER, Postgres
 from loa_site.local.redis import Redis
+from tests.bench.x402 import family_of
 from tests.scale.pooler import pooler
-from tests.scale.shares import Share, pinned
+from tests.scale.shares import Share, can_share, pinned
 
 DATABASE = "scale"
 PATIENCE_SECONDS = 90.0
@@ -66,7 +67,7 @@ class Backing:
 
 @dataclass(slots=True)
 class Running:
-    """Nodes that answer: where, and which processes they are, by what they do."""
+    """Nodes that answer: where, and which processes they are, by what they do. The last share is everything else's."""
 
     base_url: str
     variables: dict[str, str]
@@ -80,7 +81,8 @@ class Running:
 
     def throttled(self) -> float:
         """The mean of the nodes' throttled periods; 0 without shares."""
-        return sum(share.throttled_share() for share in self.shares) / max(1, len(self.shares))
+        bounded = self.shares[:-1]
+        return sum(share.throttled_share() for share in bounded) / max(1, len(bounded))
 
 
 @contextmanager
@@ -149,6 +151,13 @@ def nodes(servers: Backing, shape: Shape) -> Iterator[Running]:
             groups[name] = [record.pid for _, record in started if record.name.startswith(name)]
         for number, node_port in enumerate(node_ports):
             _wait_until_answering(node_port, log=servers.folder / f"web-{number}.log")
+        if can_share():
+            base = Share(0)  # servers, balancer and load, and nodes without a share: as if nobody else were here
+            exits.callback(base.remove)
+            bounded = {"web", "worker"} if shares else set()
+            own = [pid for name, pids in groups.items() if name not in bounded for pid in pids]
+            base.adopt([os.getpid(), *(member for pid in own for member in family_of(pid))])
+            shares.append(base)
         yield Running(f"http://{ports.HOST}:{port}", variables, groups, shares)
 
 
