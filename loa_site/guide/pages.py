@@ -34,6 +34,7 @@ WHY: Final = (
     "THREAT_MODEL",
     "FAULT_MODEL",
     "ASVS",
+    "payment-faults",
     "ledger-faults",
     "states",
     "scaling",
