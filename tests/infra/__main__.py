@@ -13,7 +13,7 @@ from tests.interop.environments import NotInstalled
 def main() -> int:
     """Run every step and say what became of it."""
     if not terraform.program():
-        print("not run: there is no terraform program on the PATH (1.11 or newer)")
+        print(terraform.NOT_RUN)
         return finish([step("scan", terraform.check_scan), step("planted mistakes", terraform.check_planted)])
     with terraform.workspace() as work:
         return finish(

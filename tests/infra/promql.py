@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -33,6 +34,15 @@ def rules() -> list[dict[str, Any]]:
     """Every recording rule and alert."""
     files = sorted((PROMETHEUS / "rules").glob("*.yml"))
     return [rule for path in files for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def outcomes_asked_for(cases: Path) -> dict[str, set[bool]]:
+    """For each alert of promtool's test cases whether it is wanted to fire: in one case, in none, or both."""
+    wanted: dict[str, set[bool]] = {}
+    for test in yaml.safe_load(cases.read_text())["tests"]:
+        for question in test["alert_rule_test"]:
+            wanted.setdefault(question["alertname"], set()).add(bool(question.get("exp_alerts")))
+    return wanted
 
 
 def recorded() -> set[str]:

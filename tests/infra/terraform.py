@@ -25,6 +25,10 @@ STUB = Path(__file__).parent / "stub_provider" / "provider.py"
 PLANTED = Path(__file__).parent / "planted"
 MODULES = ("task_policy", "alarm_catalogue")
 STUB_VERSION = "6.0.0"
+NOT_RUN = (
+    "not run: there is no terraform here; it is in no package of Debian, PyPI or npm: get 1.11 or newer from its maker"
+    " (the job `terraform` of the public workflow has it)"
+)
 PROVIDER_HOST = ".".join(("registry", "terraform", "io"))
 SECRET = "only-for-tests-" * 3
 PLAN_VARIABLES = {

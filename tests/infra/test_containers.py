@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import pytest
 import yaml
 
 from loa_site.local import binaries
+from tests.infra.programs import program
 
 INFRA = binaries.ROOT / "infra"
-TEMPLATES = INFRA / "helm" / "loa" / "templates"
+COMPOSE_FILES = (INFRA / "compose.yml", binaries.ROOT / "tests" / "docker-compose.test.yml")
 DOCKERFILE = (INFRA / "docker" / "Dockerfile").read_text()
 
 
@@ -42,15 +42,22 @@ def test_only_this_machine_reaches_a_port() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_compose_itself_accepts_the_file() -> None:
-    compose = shutil.which("docker-compose")
-    if compose is None:
-        pytest.skip("there is no docker-compose here")
-    answer = subprocess.run(
-        [compose, "-f", str(INFRA / "compose.yml"), "config", "-q"], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_compose_itself_accepts_the_file(path: Path) -> None:
+    command = [program("docker-compose"), "-f", str(path), "config", "-q"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
-    assert answer.returncode == 0, answer.stderr
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_compose_refuses_a_file_that_is_wrong(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yml"
+    wrong.write_text("services:\n  web:\n    imagine: loa\n")
+    command = [program("docker-compose"), "-f", str(wrong), "config", "-q"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+    assert answer.returncode != 0
+    assert "imagine" in answer.stderr
 
 
 def test_the_image_runs_as_nobody_and_holds_no_tools_of_development() -> None:

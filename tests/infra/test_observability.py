@@ -1,7 +1,6 @@
 """Rules, alerts and dashboards read only series that the code really emits, and point to runbooks that exist."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from billing.domain.journal import ResultStatus
 from loa_site.local import binaries
 from telemetry import names
 from tests.infra import promql
+from tests.infra.programs import program
 
 PACKAGES = ("accounts", "billing", "inference", "loa_site", "nft", "outbound", "telemetry", "waitlist", "x402")
 RUNBOOKS = binaries.ROOT / "infra" / "runbooks"
@@ -22,6 +22,11 @@ OF_DJANGO = {
     "django_http_requests_total_by_method_total",
 }
 WRITTEN = (ResultStatus.OK, ResultStatus.EXISTS)
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [program("promtool"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def source() -> dict[Path, str]:
@@ -96,13 +101,28 @@ def test_every_burn_rate_alert_looks_through_two_windows() -> None:
 
 
 def test_prometheus_itself_accepts_the_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("there is no promtool here")
     files = [str(path) for path in (promql.PROMETHEUS / "rules").glob("*.yml")]
-    answer = subprocess.run([promtool, "check", "rules", *files], capture_output=True, text=True, check=False)
+    answer = promtool("check", "rules", *files)
 
     assert answer.returncode == 0, answer.stderr
+
+
+def test_prometheus_itself_accepts_the_configuration() -> None:
+    answer = promtool("check", "config", "--syntax-only", str(promql.PROMETHEUS / "prometheus.yml"))
+
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_every_alert_fires_when_it_should_and_not_before() -> None:
+    cases = promql.PROMETHEUS / "tests" / "alerts.test.yml"
+    fired = promql.outcomes_asked_for(cases)
+    alerts = {rule["alert"] for rule in promql.rules() if "alert" in rule}
+
+    assert fired == {alert: {True, False} for alert in alerts}, "each alert is seen both firing and quiet"
+    answer = promtool("test", "rules", str(cases))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize("name", sorted(promql.dashboards()))

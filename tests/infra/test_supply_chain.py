@@ -70,7 +70,7 @@ def install(folder: Path, requirements: str) -> subprocess.CompletedProcess[str]
         "-r",
         str(folder / "requirements.lock"),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
 
 def test_a_package_that_was_exchanged_is_not_installed(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_honest_one_is_and_a_stranger_without_a_hash_is_not(tmp_path: Path) 
 
     with_a_stranger = install(tmp_path, f"{SOUND}==1.0 --hash=sha256:{honest}\n{VULNERABLE}==1.0\n")
     assert with_a_stranger.returncode != 0
-    assert not (tmp_path / "site").exists()
+    assert list((tmp_path / "site").glob("*.py")) == []
 
     assert install(tmp_path, f"{SOUND}==1.0 --hash=sha256:{honest}\n").returncode == 0
     assert (tmp_path / "site" / "loa_test_sound.py").read_text() == "SAYS = 'honest'\n"

@@ -25,7 +25,7 @@ def variable(name: str, folder: Path = hcl.FOLDER) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def work() -> Any:
     if not terraform.program():
-        pytest.skip("there is no terraform program here")
+        pytest.skip(terraform.NOT_RUN)
     with terraform.workspace() as made:
         yield made
 
