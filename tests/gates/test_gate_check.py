@@ -43,7 +43,7 @@ def run(*arguments: str, **variables: str) -> tuple[int, dict[str, dict[str, str
 def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": PATH, "HOME": "/nonexistent", "TIMEOUT_SECONDS": "5"}
     return subprocess.run(
-        [str(SCRIPT), *arguments], env=clean | variables, capture_output=True, text=True, timeout=90, check=False
+        [str(SCRIPT), *arguments], env=clean | variables, capture_output=True, text=True, timeout=400, check=False
     )
 
 

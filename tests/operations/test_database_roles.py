@@ -17,7 +17,7 @@ from psycopg.errors import InsufficientPrivilege
 from billing.services import recovery
 from loa_site.local import binaries
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROLES_FILE = binaries.ROOT / "infra" / "docker" / "roles.sql"
 PAGE = binaries.ROOT / "docs" / "how-to" / "database-roles.md"
@@ -56,7 +56,7 @@ class Made:
             env=os.environ | self.variables | variables,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=500,
             check=False,
         )
 

@@ -47,6 +47,7 @@ def fill(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 def test_a_site_whose_log_has_no_room_goes_on_being_paid() -> None:
     with LiveSite(log=Path("/dev/full")) as site:
@@ -58,6 +59,7 @@ def test_a_site_whose_log_has_no_room_goes_on_being_paid() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["full", "read-only"])
 def test_a_site_whose_disk_is_full_or_read_only_goes_on_being_paid(tmp_path: Path, kind: str) -> None:

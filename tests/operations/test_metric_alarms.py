@@ -15,7 +15,7 @@ from tests.journeys.live_site import LiveSite
 from tests.operations.metric_math import Metric, MetricAlarm, NotUnderstood, evaluated, metric_alarms
 from tests.operations.oncall import cloud_with_somebody_on_call, require_that_oncall_is_told
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ALARMS = metric_alarms()
 GIB = 1024**3

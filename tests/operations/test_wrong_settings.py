@@ -14,7 +14,7 @@ import pytest
 from loa_site.local import binaries, wallets
 from loa_site.local.deploy_check import VARIABLES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVE = [sys.executable, "-c", "import loa_site.wsgi; print('serving')"]
 WORK = [sys.executable, "-m", "celery", "-A", "loa_site.celery", "worker", "-Q", "default", "-c", "1"]
@@ -51,7 +51,7 @@ def start(command: list[str], **changes: str) -> subprocess.CompletedProcess[str
         env=deployment() | changes,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
 
