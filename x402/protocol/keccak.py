@@ -15,8 +15,8 @@ DIGEST_BYTES: Final = 32
 _ROUNDS: Final = 24
 _PADDING: Final = 0x01  # SHA-3 pads with 0x06
 
-_functions: Final = getattr(import_module("Crypto.Hash.keccak"), "_raw_keccak_lib", None)
-_calls: Final = import_module("Crypto.Util._raw_api")
+_functions: Final[Any] = getattr(import_module("Crypto.Hash.keccak"), "_raw_keccak_lib", None)
+_calls: Final[Any] = import_module("Crypto.Util._raw_api")
 IS_DIRECT: Final = _functions is not None and getattr(_calls, "backend", "") == "cffi"
 
 
@@ -45,5 +45,5 @@ def _by_object(data: bytes) -> bytes:
     return keccak.new(digest_bits=8 * DIGEST_BYTES, data=data).digest()
 
 
-_state: Final = _State() if IS_DIRECT else None
+_state: Final[Any] = _State() if IS_DIRECT else None
 keccak256: Final = _by_state if IS_DIRECT else _by_object

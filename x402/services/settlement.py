@@ -143,7 +143,7 @@ def note_failures(failures: Sequence[Failure]) -> list[str]:
     noted = []
     sent_again = batch_failures.to_send_again(failures)
     for failure in failures:
-        claim = {} if failure.payment_id in sent_again else {"lease_until": None}
+        claim: dict[str, None] = {} if failure.payment_id in sent_again else {"lease_until": None}
         payment = Payment.objects.get(pk=failure.payment_id)
         moved = Payment.objects.filter(
             pk=payment.pk, state=PaymentState.SETTLING, transaction_hash=failure.transaction_hash
