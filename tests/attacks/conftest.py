@@ -22,6 +22,7 @@ from x402.chain.network_settings import networks
 
 REPORT = Path(__file__).resolve().parent.parent.parent / ".loa" / "reports" / "attacks.json"
 ROOMY = 1_000_000
+SLOW_SECONDS = 400
 
 
 @dataclass(slots=True)
@@ -38,6 +39,14 @@ scores = pytest.StashKey[Scores]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[scores] = Scores()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start servers of their own have more time than others: a busy machine takes minutes for them."""
+    ours = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in ours:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from tests.interop.environments import Client
 from tests.interop.observing import authorization_from_calldata, pay, payment_row, rpc, send, send_copies, transfers_in
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 NAMES = ["@x402/fetch", "@x402/axios", "x402-fetch", "x402-axios", "x402 (PyPI)"]
 COPIES = 8

@@ -24,7 +24,7 @@ from tests.interop.environments import Client
 from tests.interop.observing import TRANSFER, pay, payment_row, request, rpc
 from tests.interop.running_site import running_site
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 PEERS = binaries.ROOT / "tests" / "bench" / "peers"
 START_SECONDS = 60

@@ -13,7 +13,7 @@ from tests.interop.environments import Client
 from tests.interop.observing import approve_permit2, pay, payment_row, send, transfers_in
 from tests.interop.test_foreign_clients import SERVED_ONCE
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 CLIENTS = ["@x402/fetch", "@x402/axios", "x402 (PyPI)"]
 
