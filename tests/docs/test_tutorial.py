@@ -17,10 +17,10 @@ from tests.packaging.pages import Block, blocks_of
 
 PAGE = ROOT / "docs" / "tutorial" / "charge-for-a-view.md"
 PORT_OF_THE_PAGE = "8402"
-SHELL_SECONDS, START_SECONDS = 120, 240
+SHELL_SECONDS, START_SECONDS = 240, 240
 READY = "Serving until Ctrl-C"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Reader:
