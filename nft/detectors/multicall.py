@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import eth_abi
+from eth_abi import abi
 from eth_abi.exceptions import DecodingError
 from web3 import Web3
 
@@ -25,10 +25,10 @@ Reply = tuple[bool, bytes]  # whether it succeeded, and what it returned
 
 def aggregate(node: RpcClient, multicall: str, questions: Sequence[Question], budget: Budget) -> list[Reply]:
     """The answers in the order of the questions, all of one block. Run it inside `failures_as_one`."""
-    data = AGGREGATE3 + eth_abi.encode(["(address,bool,bytes)[]"], [[(one, True, asked) for one, asked in questions]])
+    data = AGGREGATE3 + abi.encode(["(address,bool,bytes)[]"], [[(one, True, asked) for one, asked in questions]])
     document = {"to": multicall, "data": "0x" + data.hex()}
     answer = node.call("eth_call", [document, "latest"], timeout_seconds=budget.left_seconds())
-    [replies] = eth_abi.decode(["(bool,bytes)[]"], bytes_of(answer))
+    [replies] = abi.decode(["(bool,bytes)[]"], bytes_of(answer))
     if len(replies) != len(questions):
         raise ValueError("a node answered other questions")
     return [(bool(succeeded), bytes(returned)) for succeeded, returned in replies]

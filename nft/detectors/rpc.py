@@ -7,7 +7,7 @@ say which are still there. A history too long for the node's limits is a failure
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import eth_abi
+from eth_abi import abi
 from web3 import Web3
 
 from nft.detectors.base import Budget
@@ -110,7 +110,7 @@ def ids_of(log: Mapping[str, Json]) -> list[int]:
         return [int(str(topics[3]), 16)]
     if kind == TRANSFER_SINGLE:
         return [int.from_bytes(data[:WORD_BYTES], "big")]
-    return [int(number) for number in eth_abi.decode(["uint256[]", "uint256[]"], data)[0]]
+    return [int(number) for number in abi.decode(["uint256[]", "uint256[]"], data)[0]]
 
 
 def topics_of(log: Mapping[str, Json]) -> list[Json]:

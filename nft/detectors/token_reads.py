@@ -9,7 +9,7 @@ Source: delegate.xyz, IDelegateRegistry.
 from collections.abc import Mapping
 from typing import Final
 
-import eth_abi
+from eth_abi import abi
 from web3 import Web3
 
 from nft.detectors.base import Budget
@@ -51,7 +51,7 @@ class TokenReads:
         if not succeeded or not returned:
             return ""
         with failures_as_one():
-            [raw] = eth_abi.decode(["bytes"], returned)  # a string that need not be UTF-8
+            [raw] = abi.decode(["bytes"], returned)  # a string that need not be UTF-8
         return bytes(raw).decode("utf-8", "replace")
 
     def is_delegate(self, wallet: str, owner: str, collection: Collection, token_id: int, budget: Budget) -> bool:
@@ -67,7 +67,7 @@ class TokenReads:
         if not succeeded or not returned:
             return []
         with failures_as_one():
-            [delegations] = eth_abi.decode([f"{DELEGATION}[]"], returned)
+            [delegations] = abi.decode([f"{DELEGATION}[]"], returned)
         kinds = (ALL, CONTRACT, ERC721)
         vaults = [str(one[2]).lower() for one in delegations if one[0] in kinds and one[3] == NO_RIGHTS]
         return list(dict.fromkeys(vaults))[:VAULTS_MAX]

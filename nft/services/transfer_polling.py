@@ -105,10 +105,11 @@ def _read(node: RpcClient, collection: Collection, *, start: int, end: int, budg
     seen = []
     for entry in logs_between(node, wanted, ranges=[(start, end)], budget=budget):
         topics = topics_of(entry)
-        wallets = ["0x" + str(topic)[-40:] for topic in (topics[1:3] if len(kinds) == 1 else topics[2:4])]
+        sender, receiver = ("0x" + str(topic)[-40:] for topic in (topics[1:3] if len(kinds) == 1 else topics[2:4]))
         numbers = [str(number) for number in ids_of(entry)] if len(kinds) == 1 else [""]
         block = number_of(entry["blockNumber"])
-        seen += [(block, Transfer(*wallets, collection.address, number, collection.chain)) for number in numbers]
+        moved = (Transfer(sender, receiver, collection.address, number, collection.chain) for number in numbers)
+        seen += [(block, one) for one in moved]
     if _hash_of(node, end, budget) != before:
         raise DetectorFailed("the chain changed while it was read")
     return seen

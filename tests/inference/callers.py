@@ -32,4 +32,4 @@ class Caller:
 
 def somebody_waits_for(payment_id: str) -> bool:
     """Whether a request of this process waits for what comes of a payment that another one has begun."""
-    return bool(watch._tickets.get(payment_id))
+    return any(ticket.is_patient for ticket in watch._tickets.get(payment_id, ()))

@@ -194,7 +194,7 @@ def test_whoever_proves_no_account_is_told_nothing_about_any_key(
 
     answers = [unpaid(key_id) for key_id in (theirs, new_own_key_id())]
 
-    amounts = [answer.json()["accepts"][0]["amount"] for answer in answers]
+    amounts = [answer.json()["accepts"][0]["maxAmountRequired"] for answer in answers]
     assert [answer.status_code for answer in answers] == [402, 402]
     assert amounts[0] == amounts[1]
 
