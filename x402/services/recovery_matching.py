@@ -73,9 +73,8 @@ class Balance:
         """This balance for programs; `unexplained` is what no transfer in the compared blocks accounts for."""
         amounts = {"chain": self.chain, "ledger": self.ledger, "unbooked": self.unbooked}
         unexplained = self.chain - self.ledger - self.unbooked
-        return {"asset": self.asset, "pay_to": self.pay_to} | {
-            f"{name}_micro_usdc": str(amount) for name, amount in (amounts | {"unexplained": unexplained}).items()
-        }
+        told: dict[str, object] = {"asset": self.asset, "pay_to": self.pay_to}
+        return told | {f"{name}_micro_usdc": str(one) for name, one in (amounts | {"unexplained": unexplained}).items()}
 
 
 @dataclass(slots=True)
