@@ -117,7 +117,8 @@ def problems_page() -> str:
 
 def not_run_page() -> str:
     """Which fenced examples are executed, by what, and which are not, with the reason."""
-    rows, left = [], []
+    rows: list[str] = []
+    left: list[str] = []
     for document, blocks in fenced_blocks().items():
         marked = [text for info, text in blocks if info.split()[-1:] == [RUN]]
         others = [text for info, text in blocks if info.split()[-1:] != [RUN]]
