@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="what decides the timeline and the payers' wishes")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long it blows (default: 60)")
     parser.add_argument("--storms", type=int, default=1, help="how many seeds in a row")
-    parser.add_argument("--small", action="store_true", help="one web process, one relayer, one worker")
+    parser.add_argument("--small", action="store_true", help="two web processes, one relayer, one worker")
     parser.add_argument("--json", action="store_true", help="one JSON object a storm and nothing else")
     parser.add_argument("--folder", default=str(Path.cwd() / ".loa" / "storm"), help="where logs and data go")
     return parser

@@ -97,7 +97,17 @@ class Faults:
         self.world.postgres.restart_primary(crashes=True)
 
     def _promote(self, _fault: Fault) -> Heal:
-        self.world.postgres.fail_over()
+        """The standby takes over, whatever it was doing; later a new one follows it."""
+        _go_on(self.world.postgres.replica.record)
+        try:
+            self.world.postgres.fail_over()
+        except (
+            psycopg.OperationalError
+        ):  # the standby did not answer in time: then the operator starts the old one again
+            self.notes.append("a standby did not answer, and was not promoted")
+            self.world.postgres.restart_primary(crashes=False)
+            return lambda: None
+        self.counts["promoted"] += 1
         folder = self.world.folder / "postgres" / f"standby-{self.counts['promote'] + 2}"
         return lambda: self.world.postgres.follow_anew(folder)
 
@@ -181,6 +191,12 @@ class Faults:
         return make_room
 
 
+def _go_on(record: process.Record | None) -> None:
+    if record is not None:
+        with suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGCONT)
+
+
 def _stopped(record: process.Record | None) -> Heal | None:
     """Stop a server that leads a group of its own; what lets it go on."""
     if record is None:
@@ -188,11 +204,7 @@ def _stopped(record: process.Record | None) -> Heal | None:
     with suppress(ProcessLookupError):
         os.kill(record.pid, signal.SIGSTOP)
 
-    def go_on() -> None:
-        with suppress(ProcessLookupError):
-            os.kill(record.pid, signal.SIGCONT)
-
-    return go_on
+    return lambda: _go_on(record)
 
 
 def _disturb(link: ChaosProxy, trouble: str) -> None:

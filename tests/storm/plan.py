@@ -41,7 +41,7 @@ class Fault:
 
 
 FULL: Final = Shape(web=4, relayers=2, workers=2, payers=6)
-SMALL: Final = Shape(web=1, relayers=1, workers=1, payers=3)
+SMALL: Final = Shape(web=2, relayers=1, workers=1, payers=3)
 
 LINKS: Final = ("web-postgres", "work-postgres", "web-redis", "work-redis", "web-chain", "work-chain", "facilitator")
 ACTS: Final = ("ledger_verify", "reconcile", "dlq_retry")

@@ -33,7 +33,6 @@ FINAL_BLOCKS = 70  # the local chain calls a block final when 64 others stand on
 FINAL_EVERY_SECONDS = 25.0
 BETWEEN_SECONDS = 4.0
 LOOK_SECONDS = 2.0
-GLANCE_SECONDS = 0.8
 Say = Callable[[str], None]
 
 
@@ -45,6 +44,7 @@ class Wish:
     seconds: float
     shape: Shape
     quiet_seconds: float = QUIET_SECONDS
+    answers_min: int = 10
 
 
 @dataclass(slots=True)
@@ -127,13 +127,23 @@ class Storm:
                 self._pass_time(fault.at)
                 self._let_happen(fault)
             self._pass_time(self._wish.seconds)
+            self._heal_all()
+            self._wait_for_answers(payers)
         finally:
             is_over.set()
-        self._heal_all()
         for thread in threads:
             while thread.is_alive():
                 self._tick()
                 thread.join(TICK_SECONDS)
+
+    def _wait_for_answers(self, payers: list[Payer]) -> None:
+        """A machine that is busy with other things serves little in a minute: then payers go on in the calm."""
+        deadline = time.monotonic() + self._wish.quiet_seconds / 2
+        while time.monotonic() < deadline:
+            answered = sum(bool(attempt.good) for payer in payers for attempt in list(payer.attempts))
+            if answered >= self._wish.answers_min:
+                return
+            self._pass_time(time.monotonic() - self._began + 1.0)
 
     def _pass_time(self, until: float) -> None:
         while time.monotonic() - self._began < until:
@@ -150,7 +160,7 @@ class Storm:
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._looked_at = time.monotonic()
             self._faults.follow_sentinel()
-            if any(word == "recovery" for _, word in self._world.readiness(seconds=GLANCE_SECONDS).values()):
+            if self._world.is_in_recovery():
                 self._call_operator()
 
     def _let_happen(self, fault: Fault) -> None:

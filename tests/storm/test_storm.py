@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_storm_loses_nothing_and_doubles_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
-    wish = Wish(SEED, SECONDS, SMALL, quiet_seconds=420)
+    wish = Wish(SEED, SECONDS, SMALL, quiet_seconds=420, answers_min=3)
 
     outcome = Storm(wish, tmp_path_factory.mktemp("storm"), say=print).run()
 

@@ -6,9 +6,11 @@ Between all of them is a way that can be disturbed (`links`). What a storm itsel
 import json
 import os
 import secrets
+import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from eth_account import Account
 
 from loa_site.local import binaries, ports, wallets
@@ -58,6 +61,8 @@ class World:
     relayer: Any = field(default_factory=Account.create)
     refunder: Any = field(default_factory=Account.create)
     variables: dict[str, str] = field(default_factory=dict)
+    _desk: subprocess.Popen[str] | None = None
+    _desk_lock: threading.Lock = field(default_factory=threading.Lock)
     _exits: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -66,6 +71,7 @@ class World:
             self._start_site()
             if not self.wait_until_ready(READY_SECONDS):
                 raise LocalStackError(f"The site is not ready: {self.readiness()}", f"Its logs are in {self.folder}.")
+            self.manage("ledger_verify")  # the desk is open before anything goes wrong
         except BaseException:
             self._exits.close()
             raise
@@ -90,29 +96,52 @@ class World:
         """A web process as payers reach it. Nobody here starts or kills it."""
         return LiveSite(port=self.links[f"payers-web-{number}"].port)
 
-    def manage(self, *arguments: str) -> dict[str, Any]:
-        """Run a management command that answers in JSON, past all disturbance; what it said, and its exit code."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments, "--json"],
+    def manage(self, *words: str) -> dict[str, Any]:
+        """What a management command answers in JSON, past all disturbance; `error` says why there is no answer."""
+        with self._desk_lock:
+            if self._desk is None or self._desk.poll() is not None:
+                self._desk = self._open_desk()
+            desk = self._desk
+            try:
+                _write_line(desk, json.dumps(words))
+                line = _read_line(desk)
+            except (OSError, ValueError) as error:
+                return {"error": f"{type(error).__name__}: {error}"}
+            said: dict[str, Any] = json.loads(line) if line else {"error": "no answer in time"}
+            if not line:
+                desk.kill()
+            return said
+
+    def _open_desk(self) -> subprocess.Popen[str]:
+        desk = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.storm.staff_desk"],
             cwd=binaries.ROOT,
             env=os.environ | self.variables,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            check=False,
-            timeout=COMMAND_SECONDS,
         )
-        lines = [line for line in done.stdout.strip().splitlines() if line.startswith("{")]
-        said: dict[str, Any] = json.loads(lines[-1]) if lines else {"error": done.stderr.strip()[-600:]}
-        return said | {"exit_code": done.returncode}
+        self._exits.callback(desk.kill)
+        return desk
 
-    def readiness(self, *, seconds: float = 4.0) -> dict[str, tuple[int, str]]:
+    def is_in_recovery(self) -> bool:
+        """Whether the database says that money stands still; False while it says nothing."""
+        try:
+            with psycopg.connect(self.database_url, connect_timeout=2) as connection:
+                found = connection.execute("SELECT 1 FROM billing.recovery WHERE ended_at IS NULL").fetchone()
+        except psycopg.Error:
+            return False
+        return found is not None
+
+    def readiness(self) -> dict[str, tuple[int, str]]:
         """What each web process says of itself, asked directly."""
         said: dict[str, tuple[int, str]] = {}
         for number in range(1, self.shape.web + 1):
             name = f"web-{number}"
             try:
                 link = self.links[f"payers-{name}"]
-                answer = LiveSite(port=link.target_port).ask("GET", "/readyz", timeout_seconds=seconds)
+                answer = LiveSite(port=link.target_port).ask("GET", "/readyz", timeout_seconds=4)
                 said[name] = (answer.status, str(answer.json().get("status", "")))
             except (OSError, HTTPException, ValueError):
                 said[name] = (0, "silent")
@@ -236,6 +265,25 @@ class World:
             "LOA_STREAM_DRAIN_SECONDS": "3",
             "LOA_BACKGROUND_WORK": "workers",
         }
+
+
+def _write_line(desk: subprocess.Popen[str], line: str) -> None:
+    if desk.stdin is None:
+        raise ValueError("nobody listens at the desk")
+    desk.stdin.write(line + "\n")
+    desk.stdin.flush()
+
+
+def _read_line(desk: subprocess.Popen[str]) -> str:
+    """The next line that is an answer; empty when none comes in time. Whatever else a command prints is skipped."""
+    if desk.stdout is None:
+        raise ValueError("nobody speaks at the desk")
+    deadline = time.monotonic() + COMMAND_SECONDS
+    while (left := deadline - time.monotonic()) > 0 and select.select([desk.stdout], [], [], left)[0]:
+        line = desk.stdout.readline()
+        if not line or line.startswith("{"):
+            return line
+    return ""
 
 
 def clean(folder: Path) -> None:
