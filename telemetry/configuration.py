@@ -290,8 +290,9 @@ def loa(name: str) -> object:
     """
     if name not in DEFAULTS:
         raise UnknownSetting(name)
-    configured = _configured().get(name)
-    derived = derived_setting(name, _configured())
+    settings = _configured()
+    configured = settings.get(name)
+    derived = derived_setting(name, settings)
     if derived is not None:
         return derived
     if name == "RATE_LIMITS" and isinstance(configured, Mapping):
