@@ -19,18 +19,24 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     django.setup()
     from tests.storm import report
-    from tests.storm.plan import FULL, SMALL
+    from tests.storm.plan import FULL, SMALL, known_seeds
     from tests.storm.storm import Storm, Wish
     from tests.storm.world import clean
 
+    if options.table:
+        print(report.table())
+        return 0
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     say = (lambda _line: None) if options.json else (lambda line: print(line, flush=True))
+    seeds = range(options.seed, options.seed + options.storms)
+    wishes = [Wish(seed, options.seconds, SMALL if options.small else FULL) for seed in seeds]
+    if options.known:
+        wishes = [Wish(one.seed, one.seconds, one.shape) for one in known_seeds()]
     failed = 0
-    for seed in range(options.seed, options.seed + options.storms):
-        folder = Path(options.folder) / f"seed-{seed}-{secrets.token_hex(3)}"
-        wish = Wish(seed, options.seconds, SMALL if options.small else FULL)
-        say(f"Storm {seed}: {options.seconds:g} s, {wish.shape}")
+    for wish in wishes:
+        folder = Path(options.folder) / f"seed-{wish.seed}-{secrets.token_hex(3)}"
+        say(f"Storm {wish.seed}: {wish.seconds:g} s, {wish.shape}")
         outcome = Storm(wish, folder, say=say).run()
         report.keep(outcome)
         print(json.dumps(outcome.to_json()) if options.json else report.text(outcome), flush=True)
@@ -46,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long it blows (default: 60)")
     parser.add_argument("--storms", type=int, default=1, help="how many seeds in a row")
     parser.add_argument("--small", action="store_true", help="two web processes, one relayer, one worker")
+    parser.add_argument("--known", action="store_true", help="the seeds that once showed a defect, instead")
+    parser.add_argument("--table", action="store_true", help="no storm: the storms kept in .loa/reports, as a table")
     parser.add_argument("--json", action="store_true", help="one JSON object a storm and nothing else")
     parser.add_argument("--folder", default=str(Path.cwd() / ".loa" / "storm"), help="where logs and data go")
     return parser

@@ -101,9 +101,8 @@ class Faults:
         _go_on(self.world.postgres.replica.record)
         try:
             self.world.postgres.fail_over()
-        except (
-            psycopg.OperationalError
-        ):  # the standby did not answer in time: then the operator starts the old one again
+        except psycopg.OperationalError:
+            # It did not answer in time, and an operator starts the old server again.
             self.notes.append("a standby did not answer, and was not promoted")
             self.world.postgres.restart_primary(crashes=False)
             return lambda: None
@@ -176,6 +175,7 @@ class Faults:
         disk = self.world.disk
         if disk is None:
             self.notes.append("no disk of its own for the database: not filled")
+            self.counts["disk_full"] -= 1
             return lambda: None
         filler = disk / "filler"
         with suppress(OSError), filler.open("wb") as file:

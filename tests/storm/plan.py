@@ -4,8 +4,10 @@ The same seed gives the same timeline and the same wishes of each payer. What a 
 that run beside each other, so a run is repeated only in its plan: across processes a seed is best effort.
 """
 
+import json
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 
@@ -42,6 +44,9 @@ class Fault:
 
 FULL: Final = Shape(web=4, relayers=2, workers=2, payers=6)
 SMALL: Final = Shape(web=2, relayers=1, workers=1, payers=3)
+
+SHAPES: Final = {"full": FULL, "small": SMALL}
+SEEDS: Final = Path(__file__).with_name("seeds")
 
 LINKS: Final = ("web-postgres", "work-postgres", "web-redis", "work-redis", "web-chain", "work-chain", "facilitator")
 ACTS: Final = ("ledger_verify", "reconcile", "dlq_retry")
@@ -115,6 +120,22 @@ def _lasting(draw: random.Random, fault: Fault) -> Fault:
     if fault.kind == "reorg":
         return Fault(fault.at, fault.kind, fault.target, round(draw.uniform(2.0, 6.0), 2))
     return fault
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeed:
+    """A seed that once showed a defect, how long it blew, and what it showed."""
+
+    seed: int
+    seconds: float
+    shape: Shape
+    found: str
+
+
+def known_seeds() -> list[KnownSeed]:
+    """Those kept in the folder `seeds`, by their names."""
+    kept = [json.loads(path.read_text()) for path in sorted(SEEDS.glob("*.json"))]
+    return [KnownSeed(one["seed"], one["seconds"], SHAPES[one["shape"]], one["found"]) for one in kept]
 
 
 def payers_draw(seed: int, payer: int) -> random.Random:

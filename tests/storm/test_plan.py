@@ -3,7 +3,7 @@
 import pytest
 
 from tests.storm.faults import Faults
-from tests.storm.plan import ACTS, FULL, LINKS, ONCE, SMALL, TROUBLES, payers_draw, timeline
+from tests.storm.plan import ACTS, FULL, LINKS, ONCE, SHAPES, SMALL, TROUBLES, known_seeds, payers_draw, timeline
 
 
 def test_a_seed_gives_the_same_timeline_and_the_same_wishes_each_time() -> None:
@@ -35,3 +35,10 @@ def test_every_fault_that_can_be_drawn_can_be_applied(shape) -> None:
                 assert name in ACTS
             elif name:
                 assert name in shape.processes
+
+
+def test_seeds_that_once_showed_something_are_kept_with_what_they_showed() -> None:
+    kept = known_seeds()
+
+    assert kept
+    assert all(one.found and one.shape in SHAPES.values() and one.seconds > 0 for one in kept)
