@@ -17,7 +17,7 @@ from x402.models import ConsumedLog, Refund
 from x402.services import refund_float
 from x402.services.recovery_matching import reporter
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 
 AMOUNT = 1_234
 

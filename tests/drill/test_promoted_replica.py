@@ -23,7 +23,7 @@ from tests.x402.chain_tools import LocalChain
 from x402.models import ChainTransaction, Payment
 from x402.services import settler
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 
 
 @contextmanager

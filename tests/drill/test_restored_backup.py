@@ -34,7 +34,7 @@ from tests.x402.refunding import REFUND, USDC_ADDRESS
 from x402.models import ChainTransaction, Payment, Refund
 from x402.services import refund_float, refunds, settler
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 
 DEPOSIT = 4_321
 PATIENCE_SECONDS = 60

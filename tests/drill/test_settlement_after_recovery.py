@@ -14,7 +14,7 @@ from tests.factories import ledger
 from tests.factories.own_ledger import OwnLedger, own_ledger_of
 from x402.services import settler
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 
 PAUSE_SECONDS = 4.0  # of a settler that met a recovery; long enough for the recovery to end meanwhile
 
