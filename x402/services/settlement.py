@@ -95,9 +95,10 @@ def book_evidence(evidence: Sequence[Evidence]) -> list[str]:
     rows = payments_by_id([one.payment_id for one in evidence])
     ours = _consume(evidence, rows)
     known = [one for one in evidence if one.payment_id in ours]
-    moved = {one.payment_id for one in known if _was_mined_again(rows[one.payment_id], one)}
-    items = [_settled_payment(rows[one.payment_id], one) for one in known if one.payment_id not in moved]
-    settled = sorted(moved)
+    done = {one.payment_id for one in known if _is_booked(rows[one.payment_id], one)}
+    done |= {one.payment_id for one in known if _was_mined_again(rows[one.payment_id], one)}
+    items = [_settled_payment(rows[one.payment_id], one) for one in known if one.payment_id not in done]
+    settled = sorted(done)
     ways = ways_of(items)
     with settling(items, rows, ways=ways):
         booked = list(_booked(items, rows))
@@ -177,6 +178,19 @@ def _consume(evidence: Sequence[Evidence], rows: dict[str, Payment]) -> set[str]
         cursor.execute(_BENEFICIARIES, [networks, hashes, indexes])
         owners = {row[0] for row in cursor.fetchall()}
     return {one.payment_id for one in evidence} & owners
+
+
+def _is_booked(payment: Payment, evidence: Evidence) -> bool:
+    """Whether this very log is in the books, as for a leader that died between booking it and saying so.
+
+    The payment may have moved on since: the journal that this row gives now would not be the one that was written.
+    """
+    place = (payment.transaction_hash, payment.block_hash, payment.log_index)
+    return payment.settled_at is not None and place == (
+        evidence.transaction_hash,
+        evidence.block_hash,
+        evidence.log_index,
+    )
 
 
 def _was_mined_again(payment: Payment, evidence: Evidence) -> bool:
