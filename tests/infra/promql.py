@@ -13,7 +13,21 @@ PROMETHEUS = binaries.ROOT / "infra" / "prometheus"
 DASHBOARDS = binaries.ROOT / "infra" / "grafana" / "dashboards"
 WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 NOT_SERIES = frozenset(
-    {"sum", "max", "min", "avg", "by", "and", "or", "without", "rate", "increase", "histogram_quantile", "absent"}
+    {
+        "sum",
+        "max",
+        "min",
+        "avg",
+        "by",
+        "and",
+        "or",
+        "without",
+        "rate",
+        "increase",
+        "histogram_quantile",
+        "absent",
+        "vector",
+    }
 )
 SUFFIXES = ("_bucket", "_count", "_sum")
 
