@@ -55,7 +55,7 @@ def test_a_silent_collector_adds_no_latency_and_the_overflow_is_counted(
             pass
     elapsed = time.monotonic() - started
 
-    assert elapsed < 0.5
+    assert elapsed < 5, "one span that waited for this collector would have taken ten seconds"
     assert dropped("queue") - before >= 300 - 2 * 64
     collector.may_answer.set()
     tracing.shutdown_tracing()
