@@ -28,13 +28,21 @@ WHERE p.state IN ('settled', 'serving', 'served', 'credited', 'refunded') AND p.
     OR (p.state IN ('credited', 'refunded') AND e.state <> 'RELEASED'))
 ORDER BY p.created_at LIMIT 1
 """
-# The key of the journal that books a settlement names its log; a purchase's journal mints as well.
+# The key of the journal that books a settlement names its log; a purchase's journal mints as well. Where the chain has
+# mined the money again, the row names its new place and the key another one that the payment has consumed (R24).
 _NOT_MINTED: Final = """
-SELECT p.id, p.state, 'bought credit that no journal minted' FROM x402_payment p
-WHERE p.minted_micro_usd > 0 AND p.state IN ('settled', 'serving', 'served')
-  AND NOT EXISTS (SELECT FROM billing.idempotency_key k
-    WHERE k.key = concat_ws(':', 'settle', p.network, p.transaction_hash, p.block_hash, p.log_index))
-ORDER BY p.created_at LIMIT 1
+WITH doubtful AS MATERIALIZED (
+  SELECT p.id, p.state, p.created_at FROM x402_payment p
+  WHERE p.minted_micro_usd > 0 AND p.state IN ('settled', 'serving', 'served')
+    AND NOT EXISTS (SELECT FROM billing.idempotency_key k
+      WHERE k.key = concat_ws(':', 'settle', p.network, p.transaction_hash, p.block_hash, p.log_index))
+)
+SELECT d.id, d.state, 'bought credit that no journal minted' FROM doubtful d
+WHERE NOT EXISTS (SELECT FROM x402_consumedlog c JOIN billing.idempotency_key k
+  ON k.key >= concat_ws(':', 'settle', c.network, c.transaction_hash, '0x')
+    AND k.key < concat_ws(':', 'settle', c.network, c.transaction_hash, '0y')
+  WHERE c.beneficiary = d.id AND split_part(k.key, ':', -1) = c.log_index::text)
+ORDER BY d.created_at LIMIT 1
 """
 _COUNT: Final = (
     "SELECT count(*) FROM x402_payment WHERE state IN ('settled', 'serving', 'served', 'credited', 'refunded')"
