@@ -48,9 +48,15 @@ def chain() -> LocalChain:
 
 
 @pytest.fixture
-def treasury(settings: LazySettings) -> Iterator[str]:
+def treasury_key() -> str:
+    """What signs where this test is paid; people hold it, never the service."""
+    return "0x" + secrets.token_hex(32)
+
+
+@pytest.fixture
+def treasury(settings: LazySettings, treasury_key: str) -> Iterator[str]:
     """An address that only this test is paid at, on a network whose blocks are final at once."""
-    address = "0x" + secrets.token_hex(20)
+    address = Account.from_key(treasury_key).address
     network = {**settings.LOA["NETWORKS"][ledger.NETWORK], "pay_to": address, "finality_tag": "latest"}
     settings.LOA = {**settings.LOA, "NETWORKS": {ledger.NETWORK: network}}
     network_settings.networks.cache_clear()

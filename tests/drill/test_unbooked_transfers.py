@@ -1,20 +1,23 @@
-"""Money that left the float and that a restored ledger cannot simply book: it is named, and forbids an end."""
+"""Money that moved at our addresses and has no row: named, and booked by evidence or left to a person to decide."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.core.management import CommandError
 
 from billing.services.verification import verify_ledger
+from tests.drill.payers import NewBuyer, paid_in_the_end
+from tests.drill.state import received_by
 from tests.factories import ledger
 from tests.factories.own_ledger import OwnLedger, own_ledger_of
 from tests.x402.chain_tools import LocalChain, stranger
 from tests.x402.refunding import USDC_ADDRESS
-from x402.chain import tokens
+from x402.chain import network_settings, tokens
 from x402.models import ConsumedLog, Refund
-from x402.services import refund_float
+from x402.services import refund_float, settler
 from x402.services.recovery_matching import reporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
@@ -28,6 +31,7 @@ def own_ledger(own_database: dict[str, str], settings: LazySettings, treasury: s
     with own_ledger_of(own_database) as opened:
         settings.LOA = {**settings.LOA, "REDIS_URL": ""}
         yield opened
+        assert settler.rest()  # before its database goes away
 
 
 @pytest.fixture
@@ -51,6 +55,12 @@ def carry(refund: Refund, chain: LocalChain) -> str:
     refund.valid_before = signed.valid_before
     calldata = tokens.transfer_with_authorization(refund_float.authorization_of(refund))
     return chain.send_mined(stranger(), USDC_ADDRESS, "0x" + calldata.hex())
+
+
+def sent(key: str, recipient: str, chain: LocalChain) -> str:
+    """A plain transfer of AMOUNT by whoever holds the key."""
+    data = "0xa9059cbb" + recipient[2:].lower().rjust(64, "0") + f"{AMOUNT:064x}"
+    return chain.send_mined(key, USDC_ADDRESS, data)
 
 
 def outflows(facts: Any) -> list[tuple[str, str, str]]:
@@ -89,11 +99,48 @@ def test_money_that_left_the_float_without_an_authorization_forbids_an_end(
     own_ledger: OwnLedger, settings: LazySettings, chain: LocalChain
 ) -> None:
     recipient = "0x" + secrets.token_hex(20)
-    data = "0xa9059cbb" + recipient[2:].rjust(64, "0") + f"{AMOUNT:064x}"
-    chain.send_mined(settings.LOA["REFUND_PRIVATE_KEY"], USDC_ADDRESS, data)
+    sent(settings.LOA["REFUND_PRIVATE_KEY"], recipient, chain)
 
     matched = reporter.match()
 
     assert outflows(matched.facts) == [("", recipient, str(AMOUNT))]
     [obstacle] = matched.obstacles
     assert obstacle.endswith("left our addresses and no refund says so")
+
+
+def test_a_top_up_that_has_no_row_is_booked_by_where_it_went(
+    own_ledger: OwnLedger, treasury: str, treasury_key: str, new_buyer: NewBuyer, chain: LocalChain
+) -> None:
+    paid = paid_in_the_end(new_buyer(1_000_000))
+    sent(treasury_key, refund_float.address(), chain)
+
+    matched = reporter.match()
+
+    assert (paid.status, matched.obstacles, list(matched.facts["booked"].values())) == (200, (), ["top_up"])
+    assert received_by(treasury) == chain.balance_of(treasury) == paid.amount - AMOUNT
+    assert verify_ledger().findings == ()
+
+
+def test_money_at_an_address_that_is_no_longer_offered_is_compared_too(
+    own_ledger: OwnLedger, settings: LazySettings, treasury: str, new_buyer: NewBuyer, chain: LocalChain
+) -> None:
+    retired = "0x" + secrets.token_hex(20)
+    network = {**settings.LOA["NETWORKS"][ledger.NETWORK], "pay_to_retired": [retired]}
+    settings.LOA = {**settings.LOA, "NETWORKS": {ledger.NETWORK: network}}
+    network_settings.networks.cache_clear()
+    sent(new_buyer(AMOUNT).private_key, retired, chain)
+
+    looked = reporter.report()
+
+    [found] = looked.facts[ledger.NETWORK]["missing_inflows"]
+    assert (found["to"], found["amount"], found["becomes"]) == (retired, str(AMOUNT), "deposit")
+
+
+def test_the_report_ends_with_0_when_ledger_and_chain_agree_and_wants_a_recovery_only_when_asked(
+    own_ledger: OwnLedger, told: Callable[..., tuple[int, dict[str, Any]]]
+) -> None:
+    code, report = told("restore_report")
+
+    assert (code, report["agrees"], report["recovery"], report["forgotten"]) == (0, True, None, [])
+    with pytest.raises(CommandError, match="No recovery is under way"):
+        told("restore_report", "--require-recovery")
