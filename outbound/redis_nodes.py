@@ -6,6 +6,7 @@ several; `LOA["REDIS_KEY_PREFIX"]` with a hash tag (`{loa}:`) sees to it.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import redis
@@ -48,7 +49,7 @@ class _ClusterWhenAsked:
         with self._lock:
             if self._cluster is None:
                 try:
-                    self._cluster = _Cluster.from_url(self._url, **self._options)
+                    self._cluster = _Cluster(url=self._url, **self._options)
                 except RedisClusterException as error:
                     raise redis.ConnectionError(str(error)) from error
                 self._cluster.forget = self._forget
@@ -67,8 +68,9 @@ class _Cluster(RedisCluster):
 
     def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """One command. Raises redis.RedisError, as a plain client does."""
+        run: Callable[..., Any] = super().execute_command
         try:
-            return super().execute_command(*args, **kwargs)
+            return run(*args, **kwargs)
         except RedisClusterException as error:
             if self.forget is not None:
                 self.forget()

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
     else:
         counts = [int(count) for count in options.nodes.split(",")]
         document = measured(counts, Plan(options.seconds, with_chain=not options.no_chain), say)
+        write({"suite": "scale", "passed": 0, "failed": 0, "figures": document})  # `--model` can go on from here
+    say("simulating")
     times = service_times(document["shared"][0])
     steps = ladder(times, start_of(document), target=TARGET_PER_SECOND)
     document |= {"model": model_figures(times, document, steps)}

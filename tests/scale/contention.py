@@ -20,6 +20,8 @@ from tests.bench.x402 import CLOCK_TICKS, cpu_seconds, family_of
 
 SAMPLE_SECONDS = 0.05
 LOCKS = frozenset({"Lock", "LWLock", "BufferPin"})
+# Who commits while another flushes the log waits for that flush, under the name of a lock: it is the disk's time.
+FLUSH = frozenset({("LWLock", "WALWrite"), ("LWLock", "WALInsert"), ("IO", "WALSync"), ("IO", "WALWrite")})
 SAMPLE = """
 SELECT coalesce(wait_event_type, 'CPU'), coalesce(wait_event, 'running')
 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -62,11 +64,13 @@ class Contention:
         kinds: Counter[str] = Counter()
         for (kind, _), count in self.waits.items():
             kinds[kind] += count
+        locked = sum(count for event, count in self.waits.items() if event[0] in LOCKS and event not in FLUSH)
         return {
             "samples": self.samples,
             "active_backends_mean": round(active / max(1, self.samples), 2),
             "wait_shares": {kind: round(count / max(1, active), 4) for kind, count in kinds.most_common()},
-            "lock_share": round(sum(kinds[kind] for kind in LOCKS) / max(1, active), 4),
+            "flush_share": round(sum(self.waits[event] for event in FLUSH) / max(1, active), 4),
+            "lock_share": round(locked / max(1, active), 4),
             "row_lock_share": round(kinds["Lock"] / max(1, active), 4),
             "locks_not_granted_mean": round(self.ungranted / max(1, self.samples), 4),
             "top_waits": {":".join(event): count for event, count in self.waits.most_common(6)},

@@ -20,6 +20,7 @@ from typing import Final
 
 BATCH_MAX: Final = 200
 SATURATED: Final = 0.85  # of a station: beyond it waiting grows faster than load
+PUSH: Final = 1.15  # over what a topology keeps up with, so that its bottleneck shows and the rest does not pile up
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Outcome:
 
 
 class Simulation:
-    """One run. Requests arrive as a Poisson stream; those of the first fifth are not counted."""
+    """One run. Requests arrive as a Poisson stream; what is done in the first third is not counted."""
 
     def __init__(self, times: ServiceTimes, topology: Topology, *, seed: int = 8402) -> None:
         self.times, self.topology = times, topology
@@ -108,7 +109,7 @@ class Simulation:
 
     def run(self, *, per_second: float, seconds: float) -> Outcome:
         """Offer so many requests a second for so long."""
-        warm_up, at = seconds / 5, 0.0
+        warm_up, at = seconds / 3, 0.0  # a block or two, so that as many come out as go in
         while (at := at + self._dice.expovariate(per_second)) < seconds:
             self._at(at, self._arrive)
         if self.topology.chain_share:
@@ -142,7 +143,7 @@ class Simulation:
         shard = self._dice.randrange(len(self._database))
 
         def done() -> None:
-            if began >= self._warm_up:
+            if self.now >= self._warm_up:
                 self._latencies.append(self.now - began)
 
         def settled() -> None:
@@ -265,7 +266,7 @@ def lifted(topology: Topology, station: str) -> Lift:
         return Lift(station, "more web nodes behind the balancer", replace(topology, web_nodes=nodes))
     if station == "redis":
         grown = replace(topology, redis_nodes=topology.redis_nodes + 1)
-        return Lift(station, "Redis Cluster: a deployment's tag on each of its nodes", grown)
+        return Lift(station, "Redis Cluster with a tag for each subject (one tag keeps all keys on one node)", grown)
     if station == "relayer":
         grown = replace(topology, relayer_keys=topology.relayer_keys * 2)
         return Lift(station, "more relayer keys and networks, drained by Celery workers", grown)
@@ -289,7 +290,8 @@ def ladder(times: ServiceTimes, start: Topology, *, target: float, seconds: floa
     steps: list[Step] = []
     topology = start
     for _ in range(40):
-        outcome = simulate(times, topology, per_second=min(target, _bound(times, topology) * 2), seconds=seconds)
+        offered = min(target, _bound(times, topology) * PUSH)
+        outcome = simulate(times, topology, per_second=offered, seconds=seconds)
         reached = outcome.offered >= target and outcome.keeps_up
         lift = lifted(topology, outcome.bottleneck)
         steps.append(Step(topology, outcome, "" if reached else lift.engine))

@@ -25,9 +25,11 @@ def draw(series: Mapping[str, Sequence[Mapping[str, Any]]], steps: Sequence[Step
     counts = [run["nodes"] for run in runs]
     found = [run["keys"]["contention"] for run in runs]
     contention.plot(counts, [one["machine_busy"] for one in found], "s-", color=COLOURS["busy"], label="cores busy")
-    contention.plot(
-        counts, [one["lock_share"] for one in found], "o-", color=COLOURS["lock"], label="backends waiting for a lock"
-    )
+    for name, colour, label in (
+        ("flush_share", COLOURS["shared"], "backends waiting for the log's flush"),
+        ("row_lock_share", COLOURS["lock"], "backends waiting for a row"),
+    ):
+        contention.plot(counts, [one[name] for one in found], "o-", color=colour, label=label)
     contention.set_ylim(0, 1.02)
     _finish(contention, "web and worker nodes", "share", "what they waited for, sharing the cores")
     _ladder(simulated, steps)
@@ -42,8 +44,8 @@ def _ladder(axes: Any, steps: Sequence[Step]) -> None:
         axes.annotate(
             step.outcome.bottleneck if step.lift else "reached",
             (number, step.outcome.completed),
-            rotation=60,
-            fontsize=6,
+            rotation=90,
+            fontsize=5,
             textcoords="offset points",
             xytext=(0, 4),
         )

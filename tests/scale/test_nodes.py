@@ -18,7 +18,7 @@ from tests.scale.scaling import streams_of
 from tests.scale.topology import Backing, Shape, nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-CALLERS, SECONDS = 4, 5.0
+CALLERS, SECONDS, WINDOWS = 4, 5.0, 12
 UNBALANCED = (
     "SELECT count(*) FROM (SELECT a.denomination FROM billing.posting p JOIN billing.account a ON a.id = p.account_id"
     " GROUP BY a.denomination HAVING sum(p.amount) <> 0) t"
@@ -47,12 +47,17 @@ def test_two_nodes_answer_every_call_and_write_to_streams_of_their_own(servers: 
     with nodes(servers, Shape(2)) as running, psycopg.connect(servers.admin_url, autocommit=True) as watcher:
         keys = load.made_keys(running.variables, count=CALLERS)
         before = streams_of(watcher)
-        answers = load.key_window(running.base_url, keys, seconds=SECONDS)
-        after = streams_of(watcher)
+        paid, refused, grown = 0, 0, set[int]()
+        for _ in range(WINDOWS):  # a process's first calls load what they need, which takes a busy machine long
+            answers = load.key_window(running.base_url, keys, seconds=SECONDS)
+            paid, refused = paid + len(answers.latencies), refused + sum(answers.others.values())
+            after = streams_of(watcher)
+            grown = {stream for stream, sequence in after.items() if sequence > before.get(stream, 0)}
+            if paid >= 2 * CALLERS and len(grown) >= 2:
+                break
         row = watcher.execute(UNBALANCED).fetchone()
 
-    grown = [stream for stream, sequence in after.items() if sequence > before.get(stream, 0)]
-    assert answers.others == {}
-    assert len(answers.latencies) >= 2 * CALLERS
+    assert refused == 0
+    assert paid >= 2 * CALLERS
     assert len(grown) >= 2
     assert row == (0,)
