@@ -57,8 +57,15 @@ class Backing:
             redis_url=self.redis.url,
             rpc_url=self.chain.url,
         )
-        extra = {"DATABASE_THROUGH_POOLER": "true"} if pooled_url else {}
-        return site.variables(servers, secrets=self.secrets, port=port) | extra
+        own = {  # whatever the shell or a test run around this one names
+            "DATABASE_URL": servers.database_url,
+            "DATABASE_DIRECT_URL": servers.database_direct_url,
+            "DATABASE_THROUGH_POOLER": "true" if pooled_url else "false",
+            "REDIS_URL": servers.redis_url,
+            "CELERY_BROKER_URL": servers.redis_url,
+            "RPC_URL": servers.rpc_url,
+        }
+        return site.variables(servers, secrets=self.secrets, port=port) | own
 
     @property
     def admin_url(self) -> str:
