@@ -9,6 +9,7 @@ import time
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 
 from accounts.services.api_keys import KeyHolder
 from billing.domain.errors import RecoveryInProgress, Retryable
@@ -306,10 +307,10 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
     try:
         ticket = watch.join(payment.pk, known_state=payment.state, network=payment.network, is_replay=is_replay)
     except TooManyWaiters:
+        _wake_settler(payment)  # it does not wait, and its claim may have been renewed all the same
         return responses.in_progress(payment)
     with ticket:
-        if payment.method in ON_CHAIN:
-            settler.wake(payment.network)
+        _wake_settler(payment)
         while True:
             if payment.state == PaymentState.SETTLED and _serve(payment, work):
                 return streaming.begin(payment, work) or responses.of_final(payment, work.outcome)
@@ -325,12 +326,22 @@ def _wait_and_serve(payment: Payment, work: Work, *, is_replay: bool) -> HttpRes
             if (unsendable := _unsendable(payment, ticket)) is not None:
                 return unsendable
             remaining = deadline - time.monotonic()
-            is_stuck = payment.state == PaymentState.SETTLEMENT_UNKNOWN
+            is_stuck = payment.state == PaymentState.SETTLEMENT_UNKNOWN and not _is_claimed(payment)
             if remaining <= 0 or (is_stuck and not watch.may_stay(ticket)):
                 return responses.in_progress(payment)
             ticket.known_state = payment.state
             ticket.wait(min(remaining, WAIT_STEP_SECONDS))
             payment = _news_of(payment, ticket)
+
+
+def _is_claimed(payment: Payment) -> bool:
+    """Whether it is to be sent again: given back by a facilitator, or failed beside a hostile member of its batch."""
+    return payment.lease_until is not None and payment.lease_until > timezone.now()
+
+
+def _wake_settler(payment: Payment) -> None:
+    if payment.method in ON_CHAIN:
+        settler.wake(payment.network)
 
 
 def _unsendable(payment: Payment, ticket: Ticket) -> HttpResponse | None:
