@@ -97,7 +97,8 @@ def ages_chart() -> Chart:
         cursor.execute(_LETTER_AGES)
         counts = dict(cursor.fetchall())
     labels = [*(words for _, words in AGES), OLDEST]
-    return Chart("Open dead letters, by age", labels, [Series("letters", [counts.get(n, 0) for n in range(4)])])
+    letters = Series("letters", [counts.get(number, 0) for number in range(len(labels))])
+    return Chart("Open dead letters, by age", labels, [letters], labels_are="Open for")
 
 
 def prices_section(day: Trends) -> Section:

@@ -37,6 +37,7 @@ class Chart:
     labels: Sequence[str]
     series: Sequence[Series]
     write: Callable[[int], str] = "{:,}".format
+    labels_are: str = "Hour (UTC)"
 
     @property
     def width(self) -> int:

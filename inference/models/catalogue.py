@@ -88,4 +88,4 @@ class ModelPrice(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.model_id} v{self.version}"
+        return f"{self.model.name}, version {self.version}"
