@@ -1,6 +1,6 @@
 """A key by which staff show their second factor (WebAuthn): what the browser's authenticator let us keep of it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -26,6 +26,8 @@ else:
 
 class SecurityKey(DeviceBase):
     """One key of one member of staff. The private half never leaves the authenticator."""
+
+    objects: ClassVar[models.Manager["SecurityKey"]]  # django-otp's own
 
     credential_id = models.CharField(max_length=CREDENTIAL_ID_LENGTH_MAX, unique=True, help_text="In base64url.")
     public_key = models.BinaryField(help_text="COSE, as the authenticator gave it.")
