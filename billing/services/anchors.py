@@ -20,6 +20,7 @@ from django.db import connection, transaction
 from billing.services.anchor_signers import Signer, configured_signer
 from telemetry import names
 from telemetry.configuration import loa
+from telemetry.crash_points import crash_point
 from telemetry.logging import get_logger
 
 log = get_logger(__name__)
@@ -90,6 +91,7 @@ def take_anchor(*, signer: Signer | None = None) -> Anchor:
             ],
         )
         anchor = Anchor(cursor.fetchone()[0], content, digest, signature, signer.key_id)
+    crash_point("anchor_stored")
     write_out()
     log.info(names.LEDGER_ANCHORED, anchor_id=anchor.id, journal_count=content["journal_count"], key_id=anchor.key_id)
     return anchor

@@ -262,8 +262,12 @@ def void(letter_id: str, *, by: str, reason: str) -> DeadLetter:
 
 
 def escalate_overdue() -> list[DeadLetter]:
-    """Mark and report, once each, the letters that have been open for longer than the limit (24 hours)."""
-    with connection.cursor() as cursor:
+    """Mark and report the letters that have been open for longer than the limit (24 hours).
+
+    Once each, and twice when a process dies between the two: a report is made before its mark is committed, since an
+    alarm too many is better than the only one lost.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing.dead_letter l SET escalated_at = clock_timestamp(), updated_at = clock_timestamp()"
             " WHERE state IN ('pending', 'poisoned') AND escalated_at IS NULL"
@@ -271,15 +275,15 @@ def escalate_overdue() -> list[DeadLetter]:
             [loa("FINALIZE_ESCALATE_SECONDS")],
         )
         letters = _letters(cursor)
-    for letter in letters:
-        log.critical(
-            names.DEAD_LETTER_ESCALATED,
-            dead_letter_id=letter.id,
-            queue=letter.queue,
-            subject_id=letter.subject_id,
-            state=letter.state,
-            severity="critical",
-        )
+        for letter in letters:
+            log.critical(
+                names.DEAD_LETTER_ESCALATED,
+                dead_letter_id=letter.id,
+                queue=letter.queue,
+                subject_id=letter.subject_id,
+                state=letter.state,
+                severity="critical",
+            )
     return letters
 
 
