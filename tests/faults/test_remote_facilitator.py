@@ -357,64 +357,6 @@ def test_with_both_ways_down_the_payer_is_told_to_send_it_again_and_nothing_is_s
     require_one_payment(chain, buyer, answer)
 
 
-@pytest.fixture
-def without_gas_money(chain: LocalChain) -> Iterator[None]:
-    before = chain.call("eth_getBalance", relayer(), "latest")
-    chain.call("anvil_setBalance", relayer(), "0x0")
-    yield
-    chain.call("anvil_setBalance", relayer(), before)
-
-
-@pytest.mark.parametrize("unable", ["fees above the ceiling", "no gas money", "no relayer"])
-def test_with_the_circuit_open_and_the_relayer_unable_the_payer_is_told_at_once(
-    chain: LocalChain,
-    new_buyer: Callable[[], Buyer],
-    settings: Settings,
-    request: pytest.FixtureRequest,
-    unable: str,
-) -> None:
-    """Nothing is handed to anybody: the payment rests in its row and pays when it is sent again."""
-    before = settings.LOA
-    waits = {"WAIT_SECONDS": 60, "FACILITATORS": (REMOTE,) if unable == "no relayer" else (REMOTE, DIRECT)}
-    ceiling = {"RELAYER_FEE_CEILING_WEI": 1} if unable.startswith("fees") else {}
-    settings.LOA = before | waits | ceiling
-    if unable == "no gas money":
-        request.getfixturevalue("without_gas_money")
-    settlement_breaker.force_open(seconds=300)
-    buyer = new_buyer()
-    header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/fixed")))}
-    began = time.monotonic()
-
-    down = buyer.ask("/fixed", headers=header)
-
-    assert time.monotonic() - began < 30  # half of what it would wait for an answer
-    assert (down.status_code, down.json()["code"]) == (503, "settlement_unavailable")
-    assert int(down["Retry-After"]) > 0
-    assert not down.has_header("PAYMENT-REQUIRED")
-    row = payment_of(buyer)
-    assert (down.json()["payment_id"], row.state, row.transaction_hash) == (row.pk, "verified", "")
-    assert not RemoteAttempt.objects.filter(payment=row).exists()
-    assert not SettlementAttempt.objects.filter(payment=row).exists()
-    assert (paid_urls.runs["fixed"], transfers_of(chain, buyer)) == (0, [])
-
-
-def test_a_payment_that_rested_while_both_ways_were_down_pays_when_it_is_sent_again(
-    chain: LocalChain, new_buyer: Callable[[], Buyer], settings: Settings
-) -> None:
-    before, settings.LOA = settings.LOA, settings.LOA | {"RELAYER_FEE_CEILING_WEI": 1}
-    settlement_breaker.force_open(seconds=300)
-    buyer = new_buyer()
-    header = {"PAYMENT-SIGNATURE": buyer.v2_header(terms_of(buyer.ask("/fixed")))}
-    down = buyer.ask("/fixed", headers=header)
-    settings.LOA = before
-
-    answer = buyer.ask("/fixed", headers=header)
-
-    assert down.status_code == 503
-    require_one_payment(chain, buyer, answer)
-    assert carrier_of(chain, buyer) == relayer()
-
-
 def test_a_process_that_died_while_the_facilitator_had_the_payment_leaves_it_to_the_chain(
     chain: LocalChain, proxy: FacilitatorProxy, new_buyer: Callable[[], Buyer], settings: Settings
 ) -> None:
