@@ -189,7 +189,7 @@ def scan(folder: Path) -> tuple[set[str], int]:
 def run(command: list[str], *, folder: Path, environment: dict[str, str]) -> str:
     """Run a program; its output. Raises StepFailed with its last words."""
     answer = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     if answer.returncode != 0:
         raise StepFailed((answer.stdout + answer.stderr)[-3000:])
