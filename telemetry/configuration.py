@@ -122,9 +122,9 @@ NumberName = Literal[
     "REFUND_FLOAT_LOW_MICRO_USDC",
     "FINALIZE_DRAIN_PER_SECOND",
     "NFT_DETECTION_CACHE_SECONDS",
+    "ONBOARDING_SECONDS",
 ]
 ListName = Literal[
-    "ONBOARDING_SECONDS",
     "RECEIPT_KEYS_RETIRED",
     "FACILITATORS",
     "RELAYER_RETIRED_KEYS",
@@ -145,10 +145,10 @@ DEFAULT_RATE_LIMITS: Final[Mapping[str, int]] = {
     "challenge": 120,
     "csp_report": 60,
     "sign_in": 10,
+    "picture": 300,  # a page of tokens asks for many
     "own_key": 10,  # each asks an upstream whether it knows a key
     "waitlist": 10,  # forms one client may send
     "waitlist_all": 600,  # forms of everybody together: what a flood may write
-    "picture": 300,  # a page of tokens asks for many
 }
 
 DEFAULTS: Final[Mapping[str, object]] = {
@@ -247,14 +247,14 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "NFT_COLLECTIONS": {},  # by CAIP-19: {"eip155:8453/erc721:0x…": {"name": "…", "from_block": 1}}
     "NFT_CHAINS": {},  # chains beyond those we settle on: {"eip155:1": {"rpc_urls": ["…"], "alchemy_url": ""}}
     "NFT_DETECTION_CACHE_SECONDS": 300,  # what a wallet owns changes rarely; a choice is checked anew (plan 13.1)
+    "NFT_IPFS_GATEWAY": "",  # stands before a content id: "https://…/ipfs/"; empty: pictures on IPFS are not fetched
+    "ONBOARDING_SECONDS": 604_800,  # an onboarding that nobody goes on with for a week has ended
     "CRASH_POINTS": (),  # named points at which a test kills the process; empty everywhere else
 }
 
 
 class UnknownSetting(LookupError):
     """Raised when code asks for a key of `LOA` that does not exist."""
-    "NFT_IPFS_GATEWAY": "",  # stands before a content id: "https://…/ipfs/"; empty: pictures on IPFS are not fetched
-    "ONBOARDING_SECONDS": 604_800,  # an onboarding that nobody goes on with for a week has ended
 
     def __init__(self, name: str) -> None:
         super().__init__(f"LOA has no setting {name!r}.")

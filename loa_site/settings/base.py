@@ -105,6 +105,8 @@ STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL", env.optional("DATABASE_URL"))
 LOA_APPLICATION_ROLE = env.text("LOA_APPLICATION_ROLE", "loa_app")
 CONNECTS_AS_OWNER = env.text("LOA_DATABASE_ROLE", "application") == "owner"
+# The owner need not be able to log in: whoever migrates logs in as another role and takes this one on.
+LOA_OWNER_ROLE = env.text("LOA_OWNER_ROLE", "")
 THROUGH_POOLER = env.boolean("DATABASE_THROUGH_POOLER", False)
 
 DATABASES: dict[str, dict[str, Any]] = {
@@ -122,6 +124,8 @@ if DATABASE_POOL_SIZE and not CONNECTS_AS_OWNER:
         "max_size": DATABASE_POOL_SIZE,
         "timeout": env.integer("DATABASE_POOL_TIMEOUT_SECONDS", 10, minimum=1),
     }
+if CONNECTS_AS_OWNER and LOA_OWNER_ROLE:
+    DATABASES["default"]["OPTIONS"]["assume_role"] = LOA_OWNER_ROLE
 if THROUGH_POOLER:
     DATABASES["default"]["OPTIONS"]["prepare_threshold"] = None
 
