@@ -68,3 +68,15 @@ def read(url: str) -> Books:
     with psycopg.connect(url, connect_timeout=5, row_factory=dict_row) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return Books({name: connection.execute(query).fetchall() for name, query in QUERIES.items()})
+
+
+def let_a_day_pass(url: str) -> None:
+    """Make settled payments a day older: 24 hours after its payer stopped asking, an answer is owed (rule R16).
+
+    For when every payer has been heard. Raises psycopg.Error when the database cannot be asked.
+    """
+    with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE x402_payment SET settled_at = settled_at - interval '1 day'"
+            " WHERE state = 'settled' AND settled_at > clock_timestamp() - interval '1 day'"
+        )

@@ -231,7 +231,10 @@ class Storm:
         self._outcome.violations += found
 
     def _come_to_rest(self, deadline: float) -> list[str]:
-        """What still has a way to go when the time is over; blocks are mined so that what happened becomes final."""
+        """What still has a way to go when the time is over; blocks are mined so that what happened becomes final.
+
+        The payers have been heard, so what is settled and nobody fetched is a day old as soon as it is seen.
+        """
         mined_at, unfinished = 0.0, ["never looked"]
         while unfinished and time.monotonic() < deadline:
             self._tick()
@@ -240,6 +243,7 @@ class Storm:
                 self._world.chain.mine(FINAL_BLOCKS)
             time.sleep(1.0)
             with suppress(psycopg.Error):
+                books.let_a_day_pass(self._world.database_url)
                 unfinished = books.read(self._world.database_url).unfinished
         return unfinished
 
