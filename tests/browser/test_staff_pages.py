@@ -150,7 +150,7 @@ def test_refusals_are_pages_of_the_same_design(browser: Chromium, live_server: L
                     findings.add(name, "another status")
                 for view in (LIGHT, PHONE):
                     page.set_viewport_size({"width": view.width, "height": view.height})
-                    page.emulate_media(color_scheme=view.scheme)
+                    page.emulate_media(color_scheme=view.scheme, reduced_motion="reduce")  # no colour on its way
                     inspect(page, name=name, view=view, findings=findings)
 
     browser.run(visit)
