@@ -29,6 +29,8 @@ EXPECTED_READ_ONLY = {
     "inference.ModelPrice",
     "inference.OwnKey",
     "loa_site.PolicyReport",
+    "nft.OnboardingSession",
+    "nft.Personality",
     "waitlist.Entry",
     "waitlist.InviteBatch",
     "waitlist.Mail",

@@ -56,9 +56,15 @@ def test_a_sweep_reads_no_big_table_whole(books: str, sweep: Callable[[], Any]) 
 
 @pytest.mark.parametrize("what", DUE)
 def test_what_is_due_is_found_without_reading_the_rest(books: str, what: str) -> None:
+    if what in A_DAY_OF_ROWS:
+        # Whole tables are cheap to read at this size; whether an index could serve shows when they cost.
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_seqscan = off")
     found = [sentence for sentence in faults(*DUE[what]) if sentence != "it counts rows"]
 
     if what in A_DAY_OF_ROWS:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET enable_seqscan")
         found = [sentence for sentence in found if "reads all" in sentence]
     assert found == []
 
