@@ -19,11 +19,11 @@ from nft.services.known_collections import known_collections
 from telemetry.identifiers import new_id
 from tests.admin.books import carry, hexadecimal, kept_quote, settle, verified_payment
 from tests.factories import ledger
-from tests.workers.scenes import RunTask, Scene, long_ago
+from tests.workers.scenes import Scene, long_ago
 from tests.x402.buyer import Buyer, terms_of
 from tests.x402.chain_tools import LocalChain
-from tests.x402.refunding import FINAL_BLOCKS, FLOAT
-from x402.models import ChainTransaction, KeptQuote, Payment, PaymentState, Reconciliation, Refund, Relayer
+from tests.x402.refunding import FINAL_BLOCKS
+from x402.models import ChainTransaction, KeptQuote, Payment, PaymentState, Reconciliation, Relayer
 from x402.services import settler
 
 NETWORK = "eip155:84532"
@@ -97,43 +97,6 @@ def work_that_died() -> Iterator[Scene]:
         assert ledger.notes_of(wallet.address) == [("owed", 2_000, 2_000)]
 
     yield Scene(check, time_passes=time_passes)
-
-
-@contextmanager
-def note_that_is_owed() -> Iterator[Scene]:
-    """Work failed and its payment is final: the money goes back to the payer's wallet by itself."""
-    with override_settings(ROOT_URLCONF="tests.x402.paid_urls"):
-        buyer = new_buyer()
-        assert buyer.buy("/failing").status_code == 502
-    settle_down()
-    chain().mint(FLOAT, 1_000_000_000)
-    chain().mine(FINAL_BLOCKS)
-    newest = Reconciliation.objects.create(applied=True)
-    Reconciliation.objects.filter(created_at__gte=newest.created_at).update(difference_count=0)
-    mine = Refund.objects.filter(wallet=buyer.address.lower())
-
-    def time_passes() -> None:
-        mine.update(lease_until=None)
-        Relayer.objects.update(lease_until=timezone.now())
-
-    def finish(run: RunTask) -> None:
-        for _ in range(10):
-            run("x402.sweep_refunds")
-            if mine.filter(state="paid").exists():
-                return
-            time_passes()
-            run("x402.settle_due")
-            chain().mine(FINAL_BLOCKS)
-
-    def check() -> None:
-        refund = mine.get()
-        assert refund.state == "paid"
-        assert chain().balance_of(buyer.address) == 1_000_000
-        assert ledger.kinds_of_refund(refund.pk) == ["credit_note_refund_started", "credit_note_refund_paid"]
-        assert ledger.notes_of(buyer.address.lower()) == [("owed", 2_000, 0)]
-
-    loa = {"REFUND_DUST_MICRO_USDC": 1, "REFUND_DAILY_LIMIT_MICRO_USDC": 10**15}
-    yield Scene(check, loa=loa, time_passes=time_passes, finish=finish)
 
 
 @contextmanager
@@ -229,6 +192,5 @@ CHAIN_SCENES: Mapping[str, Callable[[], AbstractContextManager[Scene]]] = {
     "x402.reconcile": deposit_of_a_stranger,
     "x402.settle_due": payment_to_settle,
     "x402.sweep_payments": work_that_died,
-    "x402.sweep_refunds": note_that_is_owed,
     "x402.watch_gas": gas_to_book,
 }

@@ -32,21 +32,18 @@ from tests.factories.receivers import receiver
 from waitlist.models import Entry, InviteBatch, JoinRequest, Mail
 from waitlist.models.entry import EntryState
 
-RunTask = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One thing to do. `check` asserts its one effect; `loa` and `settings` are what the task runs under.
 
-    `time_passes` ends the leases of the killed; `finish` does what remains, by default by running the task again.
+    `time_passes` ends the leases of the killed, after which the task is run again.
     """
 
     check: Callable[[], None]
     loa: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     time_passes: Callable[[], None] = lambda: None
-    finish: Callable[[RunTask], None] | None = None
 
 
 def as_owner(statement: str, *parameters: object) -> None:
